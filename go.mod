@@ -1,0 +1,7 @@
+module assay
+
+go 1.25.0
+
+require google.golang.org/protobuf v1.36.12
+
+require github.com/yalue/onnxruntime_go v1.27.0 // indirect

@@ -1,0 +1,21 @@
+package onnx
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Open reads a model from a file. Content that the model keeps in other files of
+// its folder is read when it is first used.
+func Open(path string) (*Model, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("open model: %w", err)
+	}
+	m, err := decode(data, &externalFiles{dir: filepath.Dir(path)})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
