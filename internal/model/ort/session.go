@@ -3,12 +3,13 @@
 package ort
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	binding "github.com/yalue/onnxruntime_go"
 
@@ -27,7 +28,7 @@ const (
 
 // Options say how a session runs its model. The zero value is fast.
 type Options struct {
-	Threads      int          // that one operator may use; 0 for one per core
+	Threads      int          // that one operator may use; 0 for as many as Go uses
 	Optimization Optimization // none where a result must not depend on rewrites
 	FreeMemory   bool         // give memory back after each run rather than keep it for the next
 	Library      string       // the ONNX Runtime library; see Load
@@ -38,7 +39,7 @@ type Session struct {
 	name    string // for messages
 	inputs  []onnx.Value
 	outputs []onnx.Value
-	unfed   bool // the model has no inputs; see placeholder
+	scalar  []atomic.Bool // whether an output is a scalar: stated, or learnt from a run
 
 	mu      sync.RWMutex // held for reading during runs, so that Close waits for them
 	session *binding.DynamicAdvancedSession
@@ -54,8 +55,11 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 	if m.Graph.Name != "" {
 		name = fmt.Sprintf("model %q", m.Graph.Name)
 	}
-	s := newSession(name, m.Graph)
-	if s.unfed {
+	s, err := newSession(name, m.Graph)
+	if err != nil {
+		return nil, err
+	}
+	if len(s.inputs) == 0 {
 		m = withPlaceholder(m)
 	}
 	data, err := m.Encode()
@@ -70,24 +74,47 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 // Open makes a session of a model in a file. Weights that it keeps in other files
 // are read by the runtime alone, once the file's structure has been checked.
 func Open(path string, opts Options) (*Session, error) {
-	m, err := onnx.Open(path)
+	s, err := describe(path)
 	if err != nil {
 		return nil, err
 	}
-	s := newSession(path, m.Graph)
-	if s.unfed {
+	if len(s.inputs) == 0 {
+		m, err := onnx.Open(path)
+		if err != nil {
+			return nil, err
+		}
 		return New(m, opts)
 	}
-	m = nil // the runtime reads the file itself; this copy can go
 	return s.start(opts, func(in, out []string, o *binding.SessionOptions) (*binding.DynamicAdvancedSession, error) {
 		return binding.NewDynamicAdvancedSession(path, in, out, o)
 	})
 }
 
-func newSession(name string, g *onnx.Graph) *Session {
+// describe reads what a file's model takes and gives. It keeps nothing else, so
+// that the model is not held in memory beside the runtime's own copy.
+func describe(path string) (*Session, error) {
+	m, err := onnx.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return newSession(path, m.Graph)
+}
+
+func newSession(name string, g *onnx.Graph) (*Session, error) {
 	s := &Session{name: name, inputs: g.FreeInputs(), outputs: slices.Clone(g.Outputs)}
-	s.unfed = len(s.inputs) == 0
-	return s
+	if len(s.outputs) == 0 {
+		return nil, fmt.Errorf("%s: it has no outputs", name)
+	}
+	for _, v := range slices.Concat(s.inputs, s.outputs) {
+		if t := v.Type; t.Kind == onnx.KindUnknown || t.Kind == onnx.KindTensor && !t.Elem.Valid() {
+			return nil, fmt.Errorf("%s: it does not state the type of %q, as ONNX wants of inputs and outputs", name, v.Name)
+		}
+	}
+	s.scalar = make([]atomic.Bool, len(s.outputs))
+	for i, v := range s.outputs {
+		s.scalar[i].Store(v.Type.Kind == onnx.KindTensor && v.Type.Shape != nil && len(v.Type.Shape) == 0)
+	}
+	return s, nil
 }
 
 // placeholder is an input that nothing uses: the binding runs no model without one.
@@ -102,9 +129,6 @@ func withPlaceholder(m *onnx.Model) *onnx.Model {
 type starter func(inputs, outputs []string, o *binding.SessionOptions) (*binding.DynamicAdvancedSession, error)
 
 func (s *Session) start(opts Options, start starter) (*Session, error) {
-	if len(s.outputs) == 0 {
-		return nil, fmt.Errorf("%s: it has no outputs", s.name)
-	}
 	if err := Load(opts.Library); err != nil {
 		return nil, err
 	}
@@ -114,7 +138,7 @@ func (s *Session) start(opts Options, start starter) (*Session, error) {
 	}
 	defer o.Destroy()
 	inputs := names(s.inputs)
-	if s.unfed {
+	if len(inputs) == 0 {
 		inputs = []string{placeholder}
 	}
 	if s.session, err = start(inputs, names(s.outputs), o); err != nil {
@@ -138,7 +162,7 @@ func (opts Options) settings() (*binding.SessionOptions, error) {
 	}
 	err = errors.Join(
 		o.SetLogSeverityLevel(binding.LoggingLevelFatal),
-		o.SetIntraOpNumThreads(opts.Threads),
+		o.SetIntraOpNumThreads(cmp.Or(opts.Threads, runtime.GOMAXPROCS(0))),
 		o.SetInterOpNumThreads(1),
 		o.SetGraphOptimizationLevel(levels[opts.Optimization]),
 		o.SetCpuMemArena(!opts.FreeMemory),
@@ -169,108 +193,10 @@ func (s *Session) Close() error {
 	return err
 }
 
-// Run runs the model once on tensors in the order of Inputs and Outputs. Outputs
-// given are filled in place; where one is nil, a new Tensor of Go memory takes its
-// place in the slice. A run ends early with the context's error.
-func (s *Session) Run(ctx context.Context, inputs, outputs []*Tensor) error {
-	b, err := s.Bind(inputs, outputs)
-	if err != nil {
-		return err
+func names(values []onnx.Value) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = v.Name
 	}
-	defer b.Close()
-	return b.Run(ctx)
-}
-
-// Bind prepares runs over the same tensors: Run then only starts the model, on
-// what the inputs' memory holds by then. Outputs that are nil are made anew by each
-// run, which puts them into the slice given here.
-func (s *Session) Bind(inputs, outputs []*Tensor) (*Binding, error) {
-	if err := s.checkInputs(inputs); err != nil {
-		return nil, err
-	}
-	if err := s.checkOutputs(outputs); err != nil {
-		return nil, err
-	}
-	b := &Binding{session: s, inputs: inputs, outputs: outputs}
-	if s.unfed {
-		b.inputs = []*Tensor{NewTensor(make([]bool, 1))}
-	}
-	if err := b.bind(); err != nil {
-		b.Close()
-		return nil, err
-	}
-	return b, nil
-}
-
-// Binding is a session together with the tensors it runs on. It is for one
-// goroutine; several Bindings of a session may run at once. Close frees it.
-type Binding struct {
-	session         *Session
-	inputs, outputs []*Tensor
-	in, out         []binding.Value // out[i] is nil where the runtime allocates
-	results         []binding.Value // out, completed by a run
-	options         *binding.RunOptions
-	pins            runtime.Pinner // the runtime keeps pointers to the tensors between calls
-}
-
-func (b *Binding) bind() error {
-	var err error
-	if b.options, err = binding.NewRunOptions(); err != nil {
-		return fmt.Errorf("%s: %w", b.session.name, err)
-	}
-	for i, t := range b.inputs {
-		v, err := b.value(t)
-		if err != nil {
-			return fmt.Errorf("%s: input %q: %w", b.session.name, b.session.inputs[i].Name, err)
-		}
-		b.in = append(b.in, v)
-	}
-	for i, t := range b.outputs {
-		var v binding.Value
-		if t == nil {
-			t = b.session.knownScalar(i)
-		}
-		if t != nil {
-			if v, err = b.value(t); err != nil {
-				return fmt.Errorf("%s: output %q: %w", b.session.name, b.session.outputs[i].Name, err)
-			}
-		}
-		b.out = append(b.out, v)
-	}
-	b.results = make([]binding.Value, len(b.out))
-	return nil
-}
-
-func (b *Binding) value(t *Tensor) (binding.Value, error) {
-	if len(t.raw) > 0 {
-		b.pins.Pin(&t.raw[0])
-	}
-	return t.value()
-}
-
-// Close frees the binding. The tensors stay the caller's.
-func (b *Binding) Close() error {
-	for _, v := range slices.Concat(b.in, b.out) {
-		if v != nil {
-			v.Destroy()
-		}
-	}
-	b.in, b.out = nil, nil
-	if b.options != nil {
-		b.options.Destroy()
-		b.options = nil
-	}
-	b.pins.Unpin()
-	return nil
-}
-
-// Run runs the model once.
-func (b *Binding) Run(ctx context.Context) error {
-	if err := b.refresh(); err != nil {
-		return err
-	}
-	if err := b.run(ctx); err != nil {
-		return err
-	}
-	return b.collect()
+	return out
 }

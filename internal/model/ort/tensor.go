@@ -2,11 +2,7 @@ package ort
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 	"unsafe"
-
-	binding "github.com/yalue/onnxruntime_go"
 
 	"assay/onnx"
 )
@@ -42,7 +38,7 @@ func NewRaw(t onnx.DataType, raw []byte, shape ...int64) (*Tensor, error) {
 	if !ok || !t.Valid() || t == onnx.String || t.ByteSize(n) != int64(len(raw)) {
 		return nil, fmt.Errorf("%d bytes do not fill a tensor of %s%v", len(raw), t, shape)
 	}
-	return &Tensor{Type: t, Shape: slices.Clone(shape), raw: raw}, nil
+	return &Tensor{Type: t, Shape: append([]int64{}, shape...), raw: raw}, nil
 }
 
 // Empty makes a tensor with new memory, zeroed.
@@ -69,7 +65,7 @@ func FromONNX(t *onnx.Tensor) (*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewRaw(t.Type, raw, append([]int64{}, t.Shape...)...)
+	return NewRaw(t.Type, raw, t.Shape...)
 }
 
 // ONNX gives the tensor as a constant that shares its memory.
@@ -126,107 +122,4 @@ func bytesOf[T onnx.Element](data []T) []byte {
 	}
 	var zero T
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(data))), len(data)*int(unsafe.Sizeof(zero)))
-}
-
-// value makes the runtime's handle of the tensor. The handle refers to the
-// tensor's memory, except for scalars and strings, which the binding copies.
-func (t *Tensor) value() (binding.Value, error) {
-	n, ok := onnx.Count(t.Shape)
-	switch {
-	case !ok || t.Type == onnx.String && n != int64(len(t.strings)) || t.Type != onnx.String && t.Type.ByteSize(n) != int64(len(t.raw)):
-		return nil, fmt.Errorf("its content does not fill its shape %v", t.Shape)
-	case t.Type == onnx.String:
-		return t.stringValue()
-	case len(t.Shape) == 0:
-		return t.scalarValue()
-	}
-	raw := t.raw
-	if len(raw) == 0 {
-		raw = make([]byte, 1) // the binding wants memory even for no elements
-	}
-	return binding.NewCustomDataTensor(t.Shape, raw, binding.TensorElementDataType(t.Type))
-}
-
-func (t *Tensor) stringValue() (binding.Value, error) {
-	for _, s := range t.strings {
-		if strings.ContainsRune(s, 0) {
-			return nil, fmt.Errorf("the string %q has a zero byte, which ONNX Runtime cannot be given", s)
-		}
-	}
-	if len(t.Shape) == 0 {
-		return nil, fmt.Errorf("a string without dimensions cannot be given to ONNX Runtime: use shape [1]")
-	}
-	v, err := binding.NewStringTensor(t.Shape)
-	if err != nil {
-		return nil, err
-	}
-	if err := v.SetContents(t.strings); err != nil {
-		v.Destroy()
-		return nil, err
-	}
-	return v, nil
-}
-
-func (t *Tensor) scalarValue() (binding.Value, error) {
-	switch t.Type {
-	case onnx.Float32:
-		return binding.NewScalar(Data[float32](t)[0])
-	case onnx.Float64:
-		return binding.NewScalar(Data[float64](t)[0])
-	case onnx.Int8:
-		return binding.NewScalar(Data[int8](t)[0])
-	case onnx.Int16:
-		return binding.NewScalar(Data[int16](t)[0])
-	case onnx.Int32:
-		return binding.NewScalar(Data[int32](t)[0])
-	case onnx.Int64:
-		return binding.NewScalar(Data[int64](t)[0])
-	case onnx.Uint8:
-		return binding.NewScalar(Data[uint8](t)[0])
-	case onnx.Uint16:
-		return binding.NewScalar(Data[uint16](t)[0])
-	case onnx.Uint32:
-		return binding.NewScalar(Data[uint32](t)[0])
-	case onnx.Uint64:
-		return binding.NewScalar(Data[uint64](t)[0])
-	case onnx.Bool:
-		return binding.NewScalar(Data[bool](t)[0])
-	}
-	return nil, fmt.Errorf("a scalar of %s cannot be given to ONNX Runtime: use shape [1]", t.Type)
-}
-
-// read brings what the runtime keeps in its own memory, scalars and strings, back
-// into the tensor after a run.
-func (t *Tensor) read(v binding.Value) error {
-	switch v := v.(type) {
-	case *binding.StringTensor:
-		s, err := v.GetContents()
-		if err == nil {
-			copy(t.strings, s)
-		}
-		return err
-	case *binding.Scalar[float32]:
-		Data[float32](t)[0] = v.GetData()
-	case *binding.Scalar[float64]:
-		Data[float64](t)[0] = v.GetData()
-	case *binding.Scalar[int8]:
-		Data[int8](t)[0] = v.GetData()
-	case *binding.Scalar[int16]:
-		Data[int16](t)[0] = v.GetData()
-	case *binding.Scalar[int32]:
-		Data[int32](t)[0] = v.GetData()
-	case *binding.Scalar[int64]:
-		Data[int64](t)[0] = v.GetData()
-	case *binding.Scalar[uint8]:
-		Data[uint8](t)[0] = v.GetData()
-	case *binding.Scalar[uint16]:
-		Data[uint16](t)[0] = v.GetData()
-	case *binding.Scalar[uint32]:
-		Data[uint32](t)[0] = v.GetData()
-	case *binding.Scalar[uint64]:
-		Data[uint64](t)[0] = v.GetData()
-	case *binding.Scalar[bool]:
-		Data[bool](t)[0] = v.GetData()
-	}
-	return nil
 }
