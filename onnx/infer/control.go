@@ -13,7 +13,7 @@ import (
 func (c *call) enter(g *onnx.Graph, args []value) ([]value, error) {
 	t := c.types
 	mark := len(t.shared.sizes.atoms)
-	inner := &Types{outer: t, values: map[string]*value{}, inside: map[*onnx.Graph]*Types{}, shared: t.shared}
+	inner := t.Within()
 	t.inside[g] = inner
 	for i, in := range g.Inputs {
 		v := value{typ: in.Type}

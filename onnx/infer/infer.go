@@ -81,6 +81,12 @@ func New(opts ...Option) *Types {
 	return &Types{values: map[string]*value{}, inside: map[*onnx.Graph]*Types{}, shared: s}
 }
 
+// Within starts the scope of a subgraph that is built step by step; it sees the values
+// of t.
+func (t *Types) Within() *Types {
+	return &Types{outer: t, values: map[string]*value{}, inside: map[*onnx.Graph]*Types{}, shared: t.shared}
+}
+
 // Of gives the type of a value, the zero Type where nothing is known of it.
 func (t *Types) Of(name string) onnx.Type {
 	if v := t.lookup(name); v != nil {
