@@ -48,7 +48,7 @@ func (c *call) enter(g *onnx.Graph, args []value) ([]value, error) {
 func (t *Types) leave(typ onnx.Type, mark int) onnx.Type {
 	typ.Shape = slices.Clone(typ.Shape)
 	for i, d := range typ.Shape {
-		if !d.Known() && !t.shared.sizes.older(d.Param, mark) {
+		if !d.Known() && t.shared.sizes.age(fromDim(d)) >= mark {
 			typ.Shape[i] = onnx.Dim{Size: -1}
 		}
 	}
@@ -66,7 +66,7 @@ func (t *Types) leaveContent(v *value, mark int) *content {
 	}
 	out := &content{ints: slices.Clone(k.ints)}
 	for i, x := range out.ints {
-		if !x.known && !t.shared.sizes.older(x.name, mark) {
+		if !x.known && (x.name == "" || t.shared.sizes.age(x) >= mark) {
 			out.ints[i] = integer{}
 		}
 	}
