@@ -229,3 +229,23 @@ func (g *graphIndex) constant(n *onnx.Node) (float64, bool) {
 	}
 	return 0, false
 }
+
+// prune drops the nodes that the graph's outputs do not need.
+func prune(g *onnx.Graph) {
+	needed := map[string]bool{}
+	for _, v := range g.Outputs {
+		needed[v.Name] = true
+	}
+	kept := make([]*onnx.Node, 0, len(g.Nodes))
+	for _, n := range slices.Backward(g.Nodes) { // in order: what makes a value comes before what reads it
+		if !slices.ContainsFunc(n.Outputs, func(o string) bool { return o != "" && needed[o] }) {
+			continue
+		}
+		kept = append(kept, n)
+		for _, name := range n.Reads() {
+			needed[name] = true
+		}
+	}
+	slices.Reverse(kept)
+	g.Nodes = kept
+}

@@ -29,6 +29,8 @@ type Recognised struct {
 	Inputs  []Input     // which take a row's values in turn
 	Columns int         // of the scores: 1 for the probability of the second of two classes, 0 if unknown
 	Element onnx.DataType
+
+	named bool // the classes were stated
 }
 
 // Input is one input of a model.
@@ -61,7 +63,10 @@ func Recognise(m *onnx.Model, o Override) (*Recognised, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.take(g, out, o)
+	if err := r.take(g, out, o); err != nil {
+		return nil, err
+	}
+	prune(r.Model.Graph)
 	if r.Output == Labels && len(r.Classes) == 0 {
 		return nil, fmt.Errorf("output %q gives labels, but the model does not tell which there are: state the classes", out.value.Name)
 	}
@@ -69,7 +74,7 @@ func Recognise(m *onnx.Model, o Override) (*Recognised, error) {
 }
 
 // take makes the output the model's only one, and reads off it what it means.
-func (r *Recognised) take(g *graphIndex, out scoreOutput, o Override) {
+func (r *Recognised) take(g *graphIndex, out scoreOutput, o Override) error {
 	r.Model.Graph.Outputs = []onnx.Value{out.value}
 	r.Element = out.value.Type.Elem
 	r.Output = out.kind
@@ -79,7 +84,7 @@ func (r *Recognised) take(g *graphIndex, out scoreOutput, o Override) {
 	if o.Output != "" {
 		r.Output = o.Output
 	}
-	r.Classes = slices.Clone(o.Classes)
+	r.Classes, r.named = slices.Clone(o.Classes), len(o.Classes) > 0
 	if len(r.Classes) == 0 {
 		r.Classes = out.classes
 	}
@@ -87,25 +92,31 @@ func (r *Recognised) take(g *graphIndex, out scoreOutput, o Override) {
 		r.Classes = g.classNames()
 	}
 	if r.Output == Labels {
-		return
+		return nil
 	}
 	if s := out.value.Type.Shape; len(s) > 0 && s[len(s)-1].Known() {
-		r.SetColumns(int(s[len(s)-1].Size))
+		return r.SetColumns(int(s[len(s)-1].Size))
 	}
+	return nil
 }
 
 // SetColumns completes the description by the number of columns of the scores,
-// where it was learnt by running the model.
-func (r *Recognised) SetColumns(n int) {
+// where it was learnt by running the model. One column scores the second of two
+// classes. Names that were found in the model and do not fit it are dropped.
+func (r *Recognised) SetColumns(n int) error {
 	r.Columns = n
 	classes := max(n, 2)
-	if len(r.Classes) == classes {
-		return
+	switch {
+	case len(r.Classes) == classes:
+		return nil
+	case r.named:
+		return fmt.Errorf("there are %d names of classes (%q), and the model has scores for %d", len(r.Classes), r.Classes, classes)
 	}
 	r.Classes = make([]string, classes)
 	for i := range r.Classes {
 		r.Classes[i] = strconv.Itoa(i)
 	}
+	return nil
 }
 
 // inputs reads what the model takes.
@@ -156,14 +167,18 @@ func inputOf(v onnx.Value, o Override, inputs int) (Input, int, error) {
 		sizes = slices.Clone(o.Shape)
 	}
 	size, ok := onnx.Count(sizes)
-	if !ok || size == 0 || size > maxRow {
+	if !ok || size == 0 {
 		return Input{}, 0, fmt.Errorf("is %s, which does not tell the size of a row: state the shape of a row", t)
+	}
+	if size > MaxValues/int64(max(batch, 1)) {
+		return Input{}, 0, fmt.Errorf("is %s, which is more than %d values at once", t, MaxValues)
 	}
 	return Input{Name: v.Name, Element: t.Elem, Shape: sizes, Size: int(size)}, batch, nil
 }
 
-// maxRow bounds the values of one row: 16 times an 8K colour image.
-const maxRow = 1 << 31
+// MaxValues bounds the input values of one run of a model: some 1000 images of
+// 512 by 512 pixels in colour or one of 16384 by 5461.
+const MaxValues = 1 << 28
 
 func takesNumbers(t onnx.DataType) bool {
 	switch t {
@@ -229,7 +244,6 @@ func (g *graphIndex) unzip(zip *onnx.Node) (scoreOutput, error) {
 	}
 	elem := onnx.Float32 // ZipMap takes nothing else
 	t := onnx.TensorOf(elem, onnx.Dims(-1, len(classes)))
-	g.graph.Nodes = slices.DeleteFunc(g.graph.Nodes, func(n *onnx.Node) bool { return n == zip })
 	return scoreOutput{value: onnx.Value{Name: zip.Input(0), Type: t}, classes: classes}, nil
 }
 

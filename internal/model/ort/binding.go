@@ -96,7 +96,7 @@ func (b *Binding) Close() {
 
 func (s *Session) checkInputs(inputs []*Tensor) error {
 	if len(inputs) != len(s.inputs) {
-		return fmt.Errorf("%s wants %d inputs (%q), and %d are given", s.name, len(s.inputs), names(s.inputs), len(inputs))
+		return fmt.Errorf("%s wants %d inputs (%q), and %d are given", s.name, len(s.inputs), valueNames(s.inputs), len(inputs))
 	}
 	for i, t := range inputs {
 		if t == nil {
@@ -111,7 +111,7 @@ func (s *Session) checkInputs(inputs []*Tensor) error {
 
 func (s *Session) checkOutputs(outputs []*Tensor) error {
 	if len(outputs) != len(s.outputs) {
-		return fmt.Errorf("%s has %d outputs (%q), and room for %d is given", s.name, len(s.outputs), names(s.outputs), len(outputs))
+		return fmt.Errorf("%s has %d outputs (%q), and room for %d is given", s.name, len(s.outputs), valueNames(s.outputs), len(outputs))
 	}
 	for i, t := range outputs {
 		if t == nil {
@@ -172,6 +172,9 @@ func contained(t onnx.Type) (elem onnx.DataType, isTensor bool) {
 	return elem, isTensor && t.Kind == onnx.KindOptional
 }
 
+// maxRoom bounds the elements for which memory is taken on the model's word.
+const maxRoom = 1 << 30
+
 // sized makes the tensor for an output whose shape follows from the inputs', by the
 // names that dimensions share.
 func (s *Session) sized(t onnx.Type, inputs []*Tensor) (*Tensor, error) {
@@ -190,7 +193,7 @@ func (s *Session) sized(t onnx.Type, inputs []*Tensor) (*Tensor, error) {
 		}
 		shape[axis] = d.Size
 	}
-	if n, ok := onnx.Count(shape); t.Shape == nil || !ok || n < 0 {
+	if n, ok := onnx.Count(shape); t.Shape == nil || !ok || n > maxRoom {
 		return nil, fmt.Errorf("is %s, so a tensor must be given for it", t)
 	}
 	return Empty(t.Elem, shape...)

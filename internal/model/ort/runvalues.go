@@ -16,7 +16,7 @@ import (
 // int64, float32 and float64. Values that it gives are copies.
 func (s *Session) RunValues(ctx context.Context, inputs ...any) ([]any, error) {
 	if len(inputs) != len(s.inputs) {
-		return nil, fmt.Errorf("%s wants %d inputs (%q), and %d are given", s.name, len(s.inputs), names(s.inputs), len(inputs))
+		return nil, fmt.Errorf("%s wants %d inputs (%q), and %d are given", s.name, len(s.inputs), valueNames(s.inputs), len(inputs))
 	}
 	c, err := s.newCall()
 	if err != nil {

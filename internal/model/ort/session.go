@@ -137,11 +137,11 @@ func (s *Session) start(opts Options, start starter) (*Session, error) {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
 	defer o.Destroy()
-	inputs := names(s.inputs)
+	inputs := valueNames(s.inputs)
 	if len(inputs) == 0 {
 		inputs = []string{placeholder}
 	}
-	if s.session, err = start(inputs, names(s.outputs), o); err != nil {
+	if s.session, err = start(inputs, valueNames(s.outputs), o); err != nil {
 		return nil, fmt.Errorf("%s: ONNX Runtime refuses it: %w", s.name, err)
 	}
 	return s, nil
@@ -193,7 +193,7 @@ func (s *Session) Close() error {
 	return err
 }
 
-func names(values []onnx.Value) []string {
+func valueNames(values []onnx.Value) []string {
 	out := make([]string, len(values))
 	for i, v := range values {
 		out[i] = v.Name
