@@ -47,6 +47,9 @@ type Input struct {
 // It does not change m.
 func Recognise(m *onnx.Model, o Override) (*Recognised, error) {
 	r := &Recognised{Model: m.Clone()}
+	if err := r.Model.Sort(); err != nil {
+		return nil, err
+	}
 	if err := r.inputs(o); err != nil {
 		return nil, err
 	}
