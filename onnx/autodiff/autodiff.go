@@ -165,6 +165,9 @@ func newPass(b *onnx.Builder, types *infer.Types, wrt []string) *pass {
 		p.active[w] = true
 	}
 	for _, n := range p.nodes {
+		if operators[n.OpType()].shapeOnly {
+			continue
+		}
 		if slices.ContainsFunc(uses(n), func(v string) bool { return p.active[v] }) {
 			for _, o := range n.Outputs {
 				p.active[o] = o != ""

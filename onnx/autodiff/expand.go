@@ -168,9 +168,6 @@ func (e *expander) cut(x string, start, end, step int64) string {
 	return e.Op("Slice", nil, x, e.Ints(start), e.Ints(end), e.Ints(-1), e.Ints(step))
 }
 
-// toEnd is the end of a slice that reaches to the end of its dimension.
-const toEnd = 1 << 62
-
 // outputs gives a list for the node's outputs that holds the first of those given.
 func outputs(n *onnx.Node, names ...string) []string {
 	out := make([]string, len(n.Outputs))

@@ -15,6 +15,8 @@ type operator struct {
 	straight bool   // the gradient is the identity's instead of zero
 	zero     bool   // the gradient is zero wherever it is defined
 	because  string // why there is no gradient
+
+	shapeOnly bool // the output depends on the shapes of the inputs alone
 }
 
 func (o operator) reason() string {
@@ -27,7 +29,8 @@ func (o operator) reason() string {
 // operators is every operator with a gradient, or with a reason not to have one,
 // under its name with its domain. The families stand in files of their own.
 var operators = join(
-	elementwise, linear, convolution, pooling, normalisation, quantisation, dropout,
+	elementwise, linear, convolution, pooling, shaping, indexing, reduction, resizing,
+	normalisation, quantisation, dropout,
 )
 
 func join(families ...map[string]operator) map[string]operator {

@@ -33,7 +33,7 @@ func carrying(nodes []*onnx.Node, p *pass) map[string]bool {
 	for _, n := range nodes {
 		op := operators[n.OpType()]
 		from := op.straight && p.active[n.Input(0)]
-		if op.gradient != nil {
+		if op.gradient != nil && !op.shapeOnly {
 			for _, v := range n.Inputs {
 				from = from || carried[v]
 			}
