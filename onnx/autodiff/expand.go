@@ -124,6 +124,7 @@ func (e *expander) replace(n *onnx.Node) []*onnx.Node {
 	for _, a := range added {
 		rename(a.Inputs, final)
 		rename(a.Outputs, final)
+		a.Name = a.Outputs[0]
 		if n.Name != "" {
 			a.Name = n.Name + "/" + a.Name // so that messages lead to the model's own node
 		}

@@ -20,7 +20,6 @@ var normalisation = map[string]operator{
 	"LRN":                          {gradient: lrnGradient},
 	"Softmax":                      {gradient: softmaxGradient},
 	"LogSoftmax":                   {gradient: logSoftmaxGradient},
-	"Hardmax":                      {zero: true},
 }
 
 // softmaxGradient: dx = y·(dy - Σ dy·y).
