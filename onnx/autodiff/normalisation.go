@@ -44,39 +44,74 @@ func logSoftmaxGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 // where RMSNormalization has c = x and no mean(g). Means with the scale are products
 // with the vector scale/D, which shares dy·c with the gradient of the scale.
 func layerNormGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
-	if dy[0] == "" || len(dy) > 1 && dy[1] != "" || len(dy) > 2 && dy[2] != "" {
-		return nil, errors.New("the gradient of its statistics is not supported, only that of its first output")
-	}
-	scale, bias := n.Inputs[1], n.Input(2)
+	x, scale, bias := n.Inputs[0], n.Inputs[1], n.Input(2)
+	p.float = p.elem(x)
 	l := p.layer(n)
-	d := l.rows(p, dy[0])
 	centred, inverse := l.statistics(p)
-	grads := make([]string, 3)
-	product := ""
-	if p.wants(n.Inputs[0]) || p.wants(scale) {
-		product = p.Op("Mul", nil, d, centred)
-	}
-	if p.wants(n.Inputs[0]) {
-		share := p.Op("Reshape", nil, p.Op("Div", nil, l.scale, l.width(p)), p.Ints(-1, 1))
-		along := p.Op("Mul", nil, p.Op("Mul", nil, inverse, inverse), p.Op("MatMul", nil, product, share))
-		dx := p.Op("Mul", nil, d, l.scale)
-		if !l.uncentred {
-			dx = p.Op("Sub", nil, dx, p.Op("MatMul", nil, d, share))
+	grads, parts := make([]string, 3), []string{}
+	if dy[0] != "" {
+		d, product := l.rows(p, dy[0]), ""
+		if p.wants(x) || p.wants(scale) {
+			product = p.Op("Mul", nil, d, centred)
 		}
-		dx = p.Op("Sub", nil, dx, p.Op("Mul", nil, centred, along))
-		grads[0] = l.back(p, p.Op("Mul", nil, dx, inverse), n.Inputs[0])
+		if p.wants(x) {
+			parts = append(parts, l.input(p, d, product, centred, inverse))
+		}
+		if p.wants(scale) {
+			grads[1] = l.parameter(p, p.Op("MatMul", nil, p.Op("Reshape", nil, inverse, p.Ints(1, -1)), product), scale)
+		}
+		if p.wants(bias) {
+			// A product with ones runs more than twice as fast as ReduceSum over the rows.
+			one, _ := onnx.FromFloat64s("", p.float, []float64{1})
+			ones := p.Op("ConstantOfShape", onnx.Attrs{"value": one},
+				p.joined(p.Ints(1), p.Op("Shape", onnx.Attrs{"end": int64(1)}, d)))
+			grads[2] = l.parameter(p, p.Op("MatMul", nil, ones, d), bias)
+		}
 	}
-	if p.wants(scale) {
-		grads[1] = l.parameter(p, p.Op("MatMul", nil, p.Op("Reshape", nil, inverse, p.Ints(1, -1)), product), scale)
-	}
-	if p.wants(bias) {
-		// A product with ones runs more than twice as fast as ReduceSum over the rows.
-		one, _ := onnx.FromFloat64s("", p.float, []float64{1})
-		ones := p.Op("ConstantOfShape", onnx.Attrs{"value": one},
-			p.joined(p.Ints(1), p.Op("Shape", onnx.Attrs{"end": int64(1)}, d)))
-		grads[2] = l.parameter(p, p.Op("MatMul", nil, ones, d), bias)
+	if p.wants(x) {
+		parts = append(parts, l.outputs(p, dy[1:], centred, inverse)...)
+		sum := parts[0]
+		for _, part := range parts[1:] {
+			sum = p.Op("Add", nil, sum, part)
+		}
+		grads[0] = l.back(p, sum, x)
 	}
 	return grads, nil
+}
+
+// input is the gradient of the rows for that of the first output.
+func (l *layer) input(p *pass, d, product, centred, inverse string) string {
+	share := p.Op("Reshape", nil, p.Op("Div", nil, l.scale, l.width(p)), p.Ints(-1, 1))
+	along := p.Op("Mul", nil, p.square(inverse), p.Op("MatMul", nil, product, share))
+	dx := p.Op("Mul", nil, d, l.scale)
+	if !l.uncentred {
+		dx = p.Op("Sub", nil, dx, p.Op("MatMul", nil, d, share))
+	}
+	dx = p.Op("Sub", nil, dx, p.Op("Mul", nil, centred, along))
+	return p.Op("Mul", nil, dx, inverse)
+}
+
+// outputs is the gradient of the rows for those of the statistics, which follow the
+// first output: 1/D for the mean, -c·v³/D for one over the deviation. RMSNormalization
+// as ONNX Runtime has it gives only the latter.
+func (l *layer) outputs(p *pass, dy []string, centred, inverse string) []string {
+	var parts []string
+	for i, d := range dy {
+		if d == "" {
+			continue
+		}
+		if p.elem(l.n.Outputs[i+1]) != p.float {
+			d = p.cast(d)
+		}
+		d = p.Op("Div", nil, p.Op("Reshape", nil, d, p.Ints(-1, 1)), l.width(p))
+		if i == 0 && !l.uncentred {
+			parts = append(parts, p.Op("Expand", nil, d, p.Op("Shape", nil, l.x)))
+			continue
+		}
+		cubed := p.Op("Mul", nil, inverse, p.square(inverse))
+		parts = append(parts, p.Op("Neg", nil, p.Op("Mul", nil, centred, p.Op("Mul", nil, d, cubed))))
+	}
+	return parts
 }
 
 // layer is a LayerNormalization or RMSNormalization over rows.
@@ -206,9 +241,7 @@ func batchNormGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	if rank < 2 {
 		return nil, fmt.Errorf("its input has %d dimensions, and no channels", rank)
 	}
-	if dy[0] == "" || len(dy) > 1 && dy[1] != "" || len(dy) > 2 && dy[2] != "" {
-		return nil, errors.New("the gradient of the running statistics is not supported, only that of its first output")
-	}
+	p.float = p.elem(n.Inputs[0])
 	epsilon := float64(n.Float("epsilon", 1e-5))
 	if n.Int("training_mode", 0) == 0 {
 		return p.frozenNorm(n, dy[0], rank, epsilon)
@@ -218,7 +251,41 @@ func batchNormGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	}
 	axes := append([]int64{0}, upTo(rank)[2:]...)
 	inverse := p.rsqrt(p.plus(p.perChannel(n.Outputs[2], rank), epsilon))
-	return p.channelNorm(n, dy[0], p.perChannel(n.Outputs[1], rank), inverse, axes), nil
+	grads := make([]string, 3)
+	if dy[0] != "" {
+		grads = p.channelNorm(n, dy[0], p.perChannel(n.Outputs[1], rank), inverse, axes)
+	}
+	if p.wants(n.Inputs[0]) && (dy[1] != "" || dy[2] != "") {
+		for i := 1; i < 3; i++ {
+			if dy[i] != "" && p.elem(n.Outputs[i]) != p.float {
+				dy[i] = p.cast(dy[i])
+			}
+		}
+		grads[0] = p.ofBatch(n, grads[0], dy, rank, axes)
+	}
+	return grads, nil
+}
+
+// ofBatch adds to the gradient dx of a batch what comes through its statistics: 1/M
+// for the mean of M elements, 2·(x-mean)/M for the variance.
+func (p *pass) ofBatch(n *onnx.Node, dx string, dy []string, rank int64, axes []int64) string {
+	x, count := n.Inputs[0], p.countAlong(n.Inputs[0], axes)
+	for i := 1; i < 3; i++ {
+		if dy[i] == "" {
+			continue
+		}
+		part := p.Op("Div", nil, p.perChannel(dy[i], rank), count)
+		if i == 1 && dx == "" {
+			part = p.Op("Expand", nil, part, p.shapeOf(x))
+		} else if i == 2 {
+			part = p.Op("Mul", nil, p.times(part, 2), p.Op("Sub", nil, x, p.perChannel(n.Outputs[1], rank)))
+		}
+		if dx != "" {
+			part = p.Op("Add", nil, dx, part)
+		}
+		dx = part
+	}
+	return dx
 }
 
 // perChannel shapes a vector over the channels to broadcast along dimension 1. It

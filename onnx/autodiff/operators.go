@@ -30,6 +30,7 @@ func (o operator) reason() string {
 // under its name with its domain. The families stand in files of their own.
 var operators = join(
 	elementwise, linear, convolution, pooling, shaping, indexing, reduction, resizing,
+	elementwise, linear, convolution, pooling, shaping, indexing, reduction, resizing, sampling, transforms,
 	normalisation, quantisation, dropout,
 )
 
