@@ -3,7 +3,6 @@ package autodiff
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"assay/onnx"
@@ -260,7 +259,7 @@ func batchNormGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 		return p.frozenNorm(n, dy[0], rank, epsilon)
 	}
 	if n.Float("momentum", 0.9) != 0 || n.Output(1) == "" || n.Output(2) == "" {
-		return nil, errors.New("the element type of its statistics is not known")
+		return nil, errors.New("the rank of its input or the type of its statistics is not known")
 	}
 	axes := append([]int64{0}, upTo(rank)[2:]...)
 	inverse := p.rsqrt(p.plus(p.perChannel(n.Outputs[2], rank), epsilon))
@@ -326,9 +325,7 @@ func (p *pass) frozenNorm(n *onnx.Node, dy string, rank int64, epsilon float64) 
 	inverse := p.rsqrt(p.plus(p.perChannel(variance, rank), epsilon))
 	gain := p.Op("Mul", nil, p.perChannel(scale, rank), inverse)
 	if p.wants(x) {
-		if grads[0] = p.scaledChannels(dy, x, scale, variance, epsilon); grads[0] == "" {
-			grads[0] = p.Op("Mul", nil, dy, gain)
-		}
+		grads[0] = p.Op("Mul", nil, dy, gain)
 	}
 	if !p.wants(scale) && !p.wants(bias) && !p.wants(mean) && !p.wants(variance) {
 		return grads, nil
@@ -354,33 +351,6 @@ func (p *pass) frozenNorm(n *onnx.Node, dy string, rank int64, epsilon float64) 
 		}
 	}
 	return grads, nil
-}
-
-// scaledChannels multiplies each channel by scale/√(variance+ε), where these are
-// constants, by a depthwise convolution: between convolutions that stays in the
-// blocked layout that ONNX Runtime keeps them in. It is "" where that does not apply.
-func (p *pass) scaledChannels(dy, x, scale, variance string, epsilon float64) string {
-	shape := p.shape(x)
-	if p.float != onnx.Float32 || len(shape) != 4 || shape[1].Size <= 0 || shape[1].Size%blockedLayout != 0 {
-		return ""
-	}
-	var values [2][]float64
-	for i, v := range []string{scale, variance} {
-		t := p.types.Constant(v)
-		if t == nil || p.active[v] || t.Len() != shape[1].Size {
-			return ""
-		}
-		var err error
-		if values[i], err = t.Float64s(); err != nil {
-			return ""
-		}
-	}
-	gains := make([]float32, shape[1].Size)
-	for c := range gains {
-		gains[c] = float32(values[0][c] / math.Sqrt(values[1][c]+epsilon))
-	}
-	weight := p.Constant(onnx.NewTensor("", gains, shape[1].Size, 1, 1, 1))
-	return p.Op("Conv", onnx.Attrs{"group": shape[1].Size, "kernel_shape": []int64{1, 1}}, dy, weight)
 }
 
 // instanceNormGradient: each channel of each example has statistics of its own.
