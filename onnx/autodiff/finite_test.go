@@ -33,7 +33,7 @@ const (
 	// times that.
 	roundoff = 1e-15
 
-	nudges = 4 // away from kinks
+	nudges = 8 // away from kinks
 )
 
 // gradientCheck is one model at one point.
@@ -44,6 +44,8 @@ type gradientCheck struct {
 	seed  uint64
 	few   bool    // differences along few directions only, for whole networks
 	loose float64 // relative error allowed in float32, 0 for the usual
+
+	strange *int // outputs that are not finite at the first point
 }
 
 // errStraight says that a gradient is not meant to be the derivative.
@@ -67,6 +69,8 @@ func (c gradientCheck) run() (int, error) {
 		return 0, err
 	}
 	c.model = g.Model()
+	c.strange = new(int)
+	*c.strange = -1
 	for try := range nudges {
 		compared, err := c.atPoint()
 		if !errors.Is(err, errKink) {
@@ -191,6 +195,11 @@ func (c gradientCheck) atPoint() (compared int, err error) {
 			return 0, err
 		}
 	}
+	if strange := c.countStrange(outputs); *c.strange < 0 {
+		*c.strange = strange
+	} else if strange > *c.strange {
+		return 0, errKink // nudged out of the domain
+	}
 	rng := rand.New(rand.NewPCG(c.seed, 1))
 	point := &point{forward: forward, feeds: feeds, rng: rng, few: c.few}
 	var grads []map[string][]float64 // of each of point.outputs
@@ -236,6 +245,20 @@ func (c gradientCheck) atPoint() (compared int, err error) {
 		return compared, errKink
 	}
 	return compared, nil
+}
+
+// countStrange counts the elements of outputs that are not finite.
+func (c gradientCheck) countStrange(outputs map[string]float64eval.Value) (count int) {
+	for _, v := range outputs {
+		if t, ok := v.(*ort.Tensor); ok && t.Type == onnx.Float64 {
+			for _, x := range ort.Data[float64](t) {
+				if math.IsNaN(x) || math.IsInf(x, 0) {
+					count++
+				}
+			}
+		}
+	}
+	return count
 }
 
 // gradients gives the gradient of an output with respect to each of params, by the
