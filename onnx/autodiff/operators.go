@@ -15,6 +15,13 @@ type operator struct {
 	straight bool   // the gradient is the identity's instead of zero
 	zero     bool   // the gradient is zero wherever it is defined
 	because  string // why there is no gradient
+
+	// expand replaces the node by others before anything is differentiated.
+	expand expansion
+	// inside stands in for the general walk at an operator with graphs in it: it walks
+	// these, and adds to reached the values that the node takes which are reached
+	// through them. Its answer is why the node has no gradient, "" where it has one.
+	inside func(p *pass, n *onnx.Node, reached map[string]bool) (because string)
 }
 
 func (o operator) reason() string {
@@ -27,7 +34,7 @@ func (o operator) reason() string {
 // operators is every operator with a gradient, or with a reason not to have one,
 // under its name with its domain. The families stand in files of their own.
 var operators = join(
-	elementwise, linear, convolution, pooling,
+	elementwise, linear, convolution, pooling, control, recurrent,
 )
 
 func join(families ...map[string]operator) map[string]operator {
