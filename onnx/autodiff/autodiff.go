@@ -108,8 +108,7 @@ func (g *Graph) prepare(value string, wrt []string) (*pass, error) {
 		if err != nil {
 			return nil, err
 		}
-		p := newPass(g.Builder, types, g.Graph, wrt)
-		p.rules = operators
+		p := newPass(g.Builder, types, operators, g.Graph, wrt)
 		if err := p.check(value); err != nil {
 			return nil, err
 		}
@@ -194,15 +193,18 @@ func (f *findings) fail(n *onnx.Node, because string) {
 	}
 }
 
-func newPass(b *onnx.Builder, types *infer.Types, g *onnx.Graph, wrt []string) *pass {
+func newPass(b *onnx.Builder, types *infer.Types, rules map[string]operator, g *onnx.Graph, wrt []string) *pass {
 	p := &pass{
-		Builder: b, types: types, graph: g, nodes: slices.Clone(g.Nodes), wrt: wrt,
+		Builder: b, types: types, rules: rules, graph: g, nodes: slices.Clone(g.Nodes), wrt: wrt,
 		active: map[string]bool{}, grads: map[string][]string{}, found: &findings{},
 	}
 	for _, w := range wrt {
 		p.active[w] = true
 	}
 	for _, n := range p.nodes {
+		if rules[n.OpType()].shapeOnly {
+			continue
+		}
 		if slices.ContainsFunc(n.Reads(), func(v string) bool { return p.active[v] }) {
 			for _, o := range n.Outputs {
 				p.active[o] = o != ""

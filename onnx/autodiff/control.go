@@ -24,8 +24,8 @@ func (p *pass) inner(g *onnx.Graph, inputs []string) *pass {
 			wrt = append(wrt, v)
 		}
 	}
-	q := newPass(p.Body(g.Name+"_gradient"), p.types.Inside(g), g, wrt)
-	q.rules, q.found = p.rules, p.found
+	q := newPass(p.Body(g.Name+"_gradient"), p.types.Inside(g), p.rules, g, wrt)
+	q.found = p.found
 	return q
 }
 

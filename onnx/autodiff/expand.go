@@ -29,7 +29,7 @@ func (c composite) replace() error {
 	if place < 0 {
 		return nil // it was in a graph that an expansion has replaced
 	}
-	e := &expander{newPass(c.in.Body(c.node.Name), c.in.types, &onnx.Graph{}, nil)}
+	e := &expander{newPass(c.in.Body(c.node.Name), c.in.types, c.in.rules, &onnx.Graph{}, nil)}
 	for _, o := range c.node.Outputs {
 		if e.float = e.elem(o); e.float.IsFloat() {
 			break

@@ -16,6 +16,8 @@ type operator struct {
 	zero     bool   // the gradient is zero wherever it is defined
 	because  string // why there is no gradient
 
+	shapeOnly bool // the output depends on the shapes of the inputs alone
+
 	// expand replaces the node by others before anything is differentiated.
 	expand expansion
 	// inside stands in for the general walk at an operator with graphs in it: it walks
@@ -34,7 +36,8 @@ func (o operator) reason() string {
 // operators is every operator with a gradient, or with a reason not to have one,
 // under its name with its domain. The families stand in files of their own.
 var operators = join(
-	elementwise, linear, convolution, pooling, control, recurrent,
+	elementwise, linear, convolution, pooling, shaping, indexing, reduction, resizing,
+	control, recurrent,
 )
 
 func join(families ...map[string]operator) map[string]operator {
