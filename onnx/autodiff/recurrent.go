@@ -19,10 +19,10 @@ var recurrent = map[string]operator{
 // cell prepares a direction outside of the Scan: it gives the bias to add to the
 // inputs, "" for none, and the step from states to states. The state first is the
 // hidden one, the layer's output.
-type cell func(d *direction) (bias string, next step)
+type cell func(d *direction) (bias string, next recurrence)
 
-// step writes one step: gates are the products with the input, [N, gates·hidden].
-type step func(b *onnx.Builder, gates string, states []string) []string
+// recurrence writes one step: gates are the products with the input, [N, gates·hidden].
+type recurrence func(b *onnx.Builder, gates string, states []string) []string
 
 // direction is one direction of a recurrent layer. Biases and peepholes are "" where
 // there are none.
@@ -285,7 +285,7 @@ func (d *direction) apply(b *onnx.Builder, i int, x string) string {
 }
 
 // rnnCell: H = f(X·Wᵀ + H·Rᵀ + Wb + Rb).
-func rnnCell(d *direction) (string, step) {
+func rnnCell(d *direction) (string, recurrence) {
 	r := d.transposed(d.r, 2)
 	return d.sumOfBiases(), func(b *onnx.Builder, gates string, states []string) []string {
 		return []string{d.apply(b, 0, b.Op("Add", nil, gates, b.Op("MatMul", nil, states[0], r)))}
@@ -293,7 +293,7 @@ func rnnCell(d *direction) (string, step) {
 }
 
 // lstmCell is the LSTM with gates in the order input, output, forget, cell.
-func lstmCell(d *direction) (string, step) {
+func lstmCell(d *direction) (string, recurrence) {
 	r := d.transposed(d.r, 2)
 	var peepholes []string
 	if d.peepholes != "" {
@@ -326,7 +326,7 @@ func lstmCell(d *direction) (string, step) {
 }
 
 // gruCell is the GRU with gates in the order update, reset, hidden.
-func gruCell(d *direction) (string, step) {
+func gruCell(d *direction) (string, recurrence) {
 	if d.node.Int("linear_before_reset", 0) != 0 {
 		return gruAfterCell(d)
 	}
@@ -343,7 +343,7 @@ func gruCell(d *direction) (string, step) {
 }
 
 // gruAfterCell resets after the product with the state, whose bias is reset too.
-func gruAfterCell(d *direction) (string, step) {
+func gruAfterCell(d *direction) (string, recurrence) {
 	r, bias, rHidden := d.transposed(d.r, 2), "", ""
 	if d.wb != "" {
 		w, r := d.parts(d.Builder, d.wb, 0, 2*d.hidden, d.hidden), d.parts(d.Builder, d.rb, 0, 2*d.hidden, d.hidden)
