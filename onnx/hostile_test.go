@@ -33,13 +33,20 @@ func message(num protowire.Number, content []byte) []byte {
 
 // Field numbers of the ONNX format.
 const (
-	modelGraph, modelFunction          = 7, 25
-	graphNode, graphInitializer        = 1, 5
-	graphInput                         = 11
-	nodeInput, nodeAttribute           = 1, 5
-	attributeGraph, attributeInts      = 6, 8
-	attributeFloats, attributeStrings  = 7, 9
-	valueType, typeSequence, sequences = 2, 4, 1
+	modelGraph       = 7
+	modelFunction    = 25
+	graphNode        = 1
+	graphInitializer = 5
+	graphInput       = 11
+	nodeInput        = 1
+	nodeAttribute    = 5
+	attributeGraph   = 6
+	attributeFloats  = 7
+	attributeInts    = 8
+	attributeStrings = 9
+	valueType        = 2
+	typeSequence     = 4
+	sequenceElement  = 1
 )
 
 // nest wraps content n times in messages of the given fields, from the inside out.
@@ -112,12 +119,16 @@ func TestHostileModels(t *testing.T) {
 		{"unknown element type", hostileInitializer(t, &pb.Tensor{DataType: -3}), "data type -3"},
 		{"more content than elements", hostileInitializer(t, &pb.Tensor{DataType: 7, Dims: []int64{1}, Int64Data: make([]int64, 8*million)}), "it has 8388608 elements"},
 		{"graphs in graphs", graph(nest(100_000, nil, attributeGraph, nodeAttribute, graphNode)), "nests messages"},
-		{"types in types", graph(message(graphInput, message(valueType, nest(100_000, nil, sequences, typeSequence)))), "nests messages"},
+		{"types in types", graph(message(graphInput, message(valueType, nest(100_000, nil, sequenceElement, typeSequence)))), "nests messages"},
 		{"groups in groups", bytes.Repeat([]byte{0x0b}, million), "cut short or damaged"},
 		{"million empty nodes", graph(bytes.Repeat([]byte{8*graphNode + 2, 0}, million)), "more nodes"},
+		{"as many empty nodes as are read", graph(bytes.Repeat([]byte{8*graphNode + 2, 0}, 265_000)), "imports no operator set"},
+		{"as many empty attributes as are read", graph(message(graphNode, bytes.Repeat([]byte{8*nodeAttribute + 2, 0}, 265_000))), "type 0"},
+		{"as many empty tensors as are read", graph(bytes.Repeat([]byte{8*graphInitializer + 2, 0}, 265_000)), "not an element type"},
+		{"as many empty inputs as are read", graph(bytes.Repeat([]byte{8*graphInput + 2, 0}, 1_000_000)), "imports no operator set"},
 		{"million empty attributes", graph(message(graphNode, bytes.Repeat([]byte{8*nodeAttribute + 2, 0}, million))), "more nodes"},
 		{"million empty tensors", graph(bytes.Repeat([]byte{8*graphInitializer + 2, 0}, million)), "more nodes"},
-		{"million empty inputs of a node", graph(message(graphNode, bytes.Repeat([]byte{8*nodeInput + 2, 0}, 2*million))), "more nodes"},
+		{"million empty inputs of a node", graph(message(graphNode, bytes.Repeat([]byte{8*nodeInput + 2, 0}, 8*million))), "more nodes"},
 		{"million empty functions", append(bytes.Repeat([]byte{8*modelFunction%128 | 2 | 0x80, 8 * modelFunction / 128, 0}, million), graph(nil)...), "more nodes"},
 		{"million strings", attribute(attributeStrings, bytes.Repeat([]byte{0}, 100)), "imports no operator set"},
 		{"long list of integers", attribute(attributeInts, ones(8*million)), "imports no operator set"},

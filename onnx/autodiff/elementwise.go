@@ -187,15 +187,33 @@ func reluGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	return []string{p.Op("Mul", nil, dy[0], mask)}, nil
 }
 
-// clipGradient passes dy on where low ≤ x ≤ high, the bounds included, as PyTorch does.
+// clipGradient passes dy on where low ≤ x ≤ high, the bounds included, as PyTorch
+// does, and to the bound that holds x elsewhere: high wherever low is above it.
 func clipGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
-	x, d := n.Inputs[0], dy[0]
-	for i, op := range []string{"GreaterOrEqual", "LessOrEqual"} {
-		if bound := n.Input(i + 1); bound != "" {
-			d = p.Op("Mul", nil, d, p.cast(p.Op(op, nil, x, bound)))
+	x, low, high := n.Inputs[0], n.Input(1), n.Input(2)
+	mask := func(op, a, b string) string { return p.cast(p.Op(op, nil, a, b)) }
+	grads := make([]string, len(n.Inputs))
+	grads[0] = dy[0]
+	if low != "" {
+		grads[0] = p.Op("Mul", nil, grads[0], mask("GreaterOrEqual", x, low))
+	}
+	if high != "" {
+		grads[0] = p.Op("Mul", nil, grads[0], mask("LessOrEqual", x, high))
+	}
+	if p.wants(high) {
+		raised := x
+		if low != "" {
+			raised = p.Op("Max", nil, x, low)
+		}
+		grads[2] = p.Op("Mul", nil, dy[0], mask("Greater", raised, high))
+	}
+	if p.wants(low) {
+		grads[1] = p.Op("Mul", nil, dy[0], mask("Less", x, low))
+		if high != "" {
+			grads[1] = p.Op("Mul", nil, grads[1], mask("LessOrEqual", low, high))
 		}
 	}
-	return []string{d}, nil
+	return p.broadcast(n, grads...), nil
 }
 
 func preluGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
@@ -325,10 +343,11 @@ func extremeGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 		masks[i] = p.cast(p.Op("Equal", nil, x, n.Outputs[0]))
 	}
 	share := p.Op("Div", nil, dy[0], p.Op("Sum", nil, masks...))
-	for i := range masks {
-		masks[i] = p.Op("Mul", nil, share, masks[i])
+	grads := make([]string, len(masks))
+	for i, mask := range masks {
+		grads[i] = p.Op("Mul", nil, share, mask)
 	}
-	return p.broadcast(n, masks...), nil
+	return p.broadcast(n, grads...), nil
 }
 
 // castGradient casts back. A cast to or from whole numbers lets nothing through.

@@ -48,7 +48,7 @@ func (c *call) enter(g *onnx.Graph, args []value) ([]value, error) {
 func (t *Types) leave(typ onnx.Type, mark int) onnx.Type {
 	typ.Shape = slices.Clone(typ.Shape)
 	for i, d := range typ.Shape {
-		if !d.Known() && !t.shared.sizes.older(d.Param, mark) {
+		if !d.Known() && t.shared.sizes.age(fromDim(d)) >= mark {
 			typ.Shape[i] = onnx.Dim{Size: -1}
 		}
 	}
@@ -66,7 +66,7 @@ func (t *Types) leaveContent(v *value, mark int) *content {
 	}
 	out := &content{ints: slices.Clone(k.ints)}
 	for i, x := range out.ints {
-		if !x.known && !t.shared.sizes.older(x.name, mark) {
+		if !x.known && (x.name == "" || t.shared.sizes.age(x) >= mark) {
 			out.ints[i] = integer{}
 		}
 	}
@@ -90,25 +90,28 @@ func branch(c *call) error {
 	if yes == nil || no == nil {
 		return errors.New("it has not both branches")
 	}
+	which := c.scalar(0)
 	a, err := c.enter(yes, nil)
-	if err != nil {
+	if err != nil && !same(which, number(0)) {
 		return err
 	}
 	b, err := c.enter(no, nil)
-	if err != nil {
+	if err != nil && !(which.known && which.n != 0) {
 		return err
+	}
+	switch { // a branch that is never taken may contradict itself
+	case same(which, number(0)):
+		a = b
+	case which.known:
+		b = a
 	}
 	if len(a) != len(b) || len(a) < len(c.outs) {
 		return fmt.Errorf("its branches give %d and %d values for %d outputs", len(a), len(b), len(c.outs))
 	}
-	which := c.scalar(0)
 	for i := range c.outs {
-		switch {
-		case which.known && which.n != 0:
+		if which.known {
 			c.outs[i] = a[i]
-		case which.known:
-			c.outs[i] = b[i]
-		default:
+		} else {
 			c.outs[i] = value{typ: either(a[i].typ, b[i].typ)}
 		}
 	}

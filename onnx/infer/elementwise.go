@@ -78,6 +78,9 @@ var (
 		}
 		return x, nil
 	}, math.Abs)
+	relu = function1(func(a *algebra, x integer) (integer, error) {
+		return larger(a, x, number(0))
+	}, func(x float64) float64 { return math.Max(x, 0) })
 	not = function1(func(_ *algebra, x integer) (integer, error) {
 		if x.known {
 			return number(1 - x.n), nil
@@ -231,7 +234,10 @@ func quotient(a *algebra, x, y integer) (integer, error) {
 	return a.div(x, y)
 }
 
-func larger(_ *algebra, x, y integer) (integer, error) {
+func larger(a *algebra, x, y integer) (integer, error) {
+	if y.known && y.n <= 0 && a.natural(x) {
+		return x, nil
+	}
 	return choose(x, y, x.n >= y.n)
 }
 

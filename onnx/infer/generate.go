@@ -80,16 +80,20 @@ func rangeOf(c *call) error {
 	if same(delta, number(0)) {
 		return errors.New("its step is 0")
 	}
-	if same(start, number(0)) && same(delta, number(1)) && c.sizes().natural(limit) && !limit.known {
-		c.tensor(0, elem, onnx.Shape{limit.dim()})
-		return nil
-	}
-	if !start.known || !limit.known || !delta.known {
+	if !delta.known {
 		return nil
 	}
 	span, err := c.sizes().sub(limit, start)
 	if err != nil {
 		return err
+	}
+	if !span.known && delta.n > 0 && c.sizes().natural(span) {
+		n, err := c.sizes().divUp(span, delta)
+		c.tensor(0, elem, onnx.Shape{n.dim()})
+		return err
+	}
+	if !start.known || !limit.known {
+		return nil
 	}
 	if delta.n == math.MinInt64 || span.n == math.MinInt64 {
 		return errOverflow

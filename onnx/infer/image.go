@@ -200,7 +200,7 @@ func gridSample(c *call) error {
 	if len(in) < 2 || len(grid) != len(in) {
 		return nil
 	}
-	c.tensor(0, c.elem(0), slices.Concat(in[:2], grid[1:len(grid)-1]))
+	c.tensor(0, c.elem(0), joined(in[:2], grid[1:len(grid)-1]))
 	return nil
 }
 
@@ -215,7 +215,7 @@ func affineGrid(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.tensor(0, c.elem(0), slices.Concat(size[:1], size[2:], onnx.Fixed(int64(len(size)-2))))
+	c.tensor(0, c.elem(0), joined(size[:1], size[2:], onnx.Fixed(int64(len(size)-2))))
 	return nil
 }
 

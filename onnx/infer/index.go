@@ -75,27 +75,40 @@ func (c *call) sliced(size, start, end, step integer) (integer, error) {
 		}
 		return number((from - to - step.n - 1) / -step.n), nil
 	}
-	if !same(step, number(1)) || !size.given() {
-		return c.reversed(size, start, end, step), nil
-	}
-	whole := same(end, size) || (end.known && end.n >= math.MaxInt32)
-	switch {
-	case same(start, number(0)) && whole:
-		return size, nil
-	case start.known && start.n >= 0 && end.known && end.n < 0 && end.n > -math.MaxInt32:
-		return integer{}, nil // may be cut at 0
-	case same(start, number(0)) && c.types.shared.sizes.natural(end) && !end.known:
-		return integer{}, nil // the smaller of the two
-	case start.known && start.n < 0 && whole && start.n == -1:
-		return number(1), nil // of an axis that is not empty
-	}
-	return integer{}, nil
-}
-
-// reversed is the size of x[::-1].
-func (c *call) reversed(size, start, end, step integer) integer {
 	if same(step, number(-1)) && start.known && end.known && end.n <= -math.MaxInt32 &&
 		(start.n == -1 || start.n >= math.MaxInt32) {
+		return size, nil // the whole axis in reverse
+	}
+	if !step.known || step.n < 0 || !size.given() {
+		return integer{}, nil
+	}
+	a := c.sizes()
+	from, to := a.clamp(start, size), a.clamp(end, size)
+	n, err := a.sub(to, from)
+	switch {
+	case err != nil || !n.given():
+		return integer{}, err
+	case !a.natural(n):
+		return integer{}, nil
+	}
+	return a.divUp(n, step)
+}
+
+// clamp brings the start or end of a slice into an axis of the given size; unknown
+// where it is not certain what that gives.
+func (a *algebra) clamp(at, size integer) integer {
+	switch {
+	case at.known && at.n >= math.MaxInt32:
+		return size // as exporters write an open end
+	case at.known && at.n <= -math.MaxInt32:
+		return number(0)
+	case at.known && at.n < 0:
+		if moved, err := a.add(size, at); err == nil && a.natural(moved) {
+			return moved
+		}
+	case a.natural(at) && a.atMost(at, size):
+		return at
+	case a.natural(at) && a.atMost(size, at):
 		return size
 	}
 	return integer{}
@@ -139,6 +152,11 @@ func (c *call) sliceContent(in, out onnx.Shape, starts []integer, axes []int64, 
 	c.content(0, k.take(walk(out, func(at, d, i int) int { return at + (from[d]+i*by[d])*strides[d] }, make([]int, n))))
 }
 
+// joined puts parts of shapes together; no dimensions at all are a scalar's.
+func joined(parts ...onnx.Shape) onnx.Shape {
+	return append(onnx.Shape{}, slices.Concat(parts...)...)
+}
+
 func gather(c *call) error {
 	in, at := c.shape(0), c.shape(1)
 	c.tensor(0, c.elem(0), nil)
@@ -149,7 +167,7 @@ func gather(c *call) error {
 	if err != nil {
 		return err
 	}
-	out := slices.Concat(in[:axis], at, in[axis+1:])
+	out := joined(in[:axis], at, in[axis+1:])
 	c.tensor(0, c.elem(0), out)
 	k := c.in(0).known()
 	index, ok := c.numbers(1)
@@ -216,7 +234,7 @@ func gatherND(c *call) error {
 	if batch < 0 || batch >= int64(len(at)) || last.Size > int64(len(in))-batch {
 		return fmt.Errorf("indices of shape %v do not fit data of shape %v with %d batch dimensions", at, in, batch)
 	}
-	c.tensor(0, c.elem(0), slices.Concat(at[:len(at)-1], in[batch+last.Size:]))
+	c.tensor(0, c.elem(0), joined(at[:len(at)-1], in[batch+last.Size:]))
 	return nil
 }
 

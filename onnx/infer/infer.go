@@ -176,7 +176,8 @@ func (t *Types) Input(v onnx.Value) error {
 		typ = merged
 	}
 	t.adopt(typ)
-	t.set(v.Name, &value{typ: typ})
+	t.name(v.Name, &typ, 1)
+	t.values[v.Name] = &value{typ: typ}
 	return nil
 }
 
@@ -199,11 +200,9 @@ func (t *Types) body(g *onnx.Graph) error {
 			return err
 		}
 	}
-	stated := make(map[string]onnx.Type, len(g.Values)+len(g.Outputs))
-	for _, list := range [][]onnx.Value{g.Values, g.Outputs} {
-		for _, v := range list {
-			stated[v.Name] = v.Type
-		}
+	stated := make(map[string][]onnx.Type, len(g.Values)+len(g.Outputs))
+	for _, v := range slices.Concat(g.Values, g.Outputs) {
+		stated[v.Name] = append(stated[v.Name], v.Type)
 	}
 	for _, n := range g.Nodes {
 		if err := t.node(n, stated); err != nil {
@@ -217,7 +216,7 @@ func (t *Types) body(g *onnx.Graph) error {
 func (t *Types) Node(n *onnx.Node) error { return t.node(n, nil) }
 
 // node infers a node's outputs; stated holds what the graph says of its values.
-func (t *Types) node(n *onnx.Node, stated map[string]onnx.Type) error {
+func (t *Types) node(n *onnx.Node, stated map[string][]onnx.Type) error {
 	if t.shared.visits++; t.shared.visits > maxVisits {
 		return fmt.Errorf("%s: the model nests too many loops in loops to follow them", n)
 	}
@@ -237,11 +236,13 @@ func (t *Types) node(n *onnx.Node, stated map[string]onnx.Type) error {
 		if err := check(v.typ); err != nil {
 			return fmt.Errorf("%s: its output %q: %w", n, name, err)
 		}
-		merged, err := t.merge(v.typ, stated[name])
-		if err != nil {
-			return fmt.Errorf("%s: its output %q: %w", n, name, err)
+		for _, typ := range stated[name] {
+			merged, err := t.merge(v.typ, typ)
+			if err != nil {
+				return fmt.Errorf("%s: its output %q: %w", n, name, err)
+			}
+			v.typ = merged
 		}
-		v.typ = merged
 		if v.content != nil && !v.content.fills(v.typ) {
 			v.content = nil
 		}
@@ -258,30 +259,29 @@ func check(t onnx.Type) error {
 	if len(t.Shape) > maxRank {
 		return fmt.Errorf("it has %d dimensions, more than the %d allowed", len(t.Shape), maxRank)
 	}
-	for _, d := range t.Shape {
+	for i, d := range t.Shape {
 		if d.Size < -1 {
-			return fmt.Errorf("its shape %v has the negative size %d", t.Shape, d.Size)
+			return fmt.Errorf("the size of its dimension %d is negative", i)
 		}
 	}
 	return nil
 }
 
-// set stores a value and gives each of its sizes of which nothing is known a name, so
-// that it can be followed.
+// set stores a value.
 func (t *Types) set(name string, v *value) {
-	if name == "" {
-		return
-	}
-	cloned := false
-	for i, d := range v.typ.Shape {
+	t.name(name, &v.typ, 0)
+	t.values[name] = v
+}
+
+// name gives each size of a value of which nothing is known a name, so that it can be
+// followed; it is at least as large as stated.
+func (t *Types) name(value string, typ *onnx.Type, least int64) {
+	typ.Shape = slices.Clone(typ.Shape)
+	for i, d := range typ.Shape {
 		if !d.Known() && d.Param == "" {
-			if !cloned {
-				v.typ.Shape, cloned = slices.Clone(v.typ.Shape), true
-			}
-			v.typ.Shape[i] = t.shared.sizes.fresh(name + "." + strconv.Itoa(i)).dim()
+			typ.Shape[i] = t.shared.sizes.fresh(value+"."+strconv.Itoa(i), least).dim()
 		}
 	}
-	t.values[name] = v
 }
 
 // adopt makes the names of a type's dimensions known.

@@ -25,7 +25,12 @@ func number(n int64) integer { return integer{known: true, n: n} }
 // given reports whether the integer is known or has a name.
 func (x integer) given() bool { return x.known || x.name != "" }
 
+// dim is the integer as a dimension. A negative one is below the -1 of unknown sizes,
+// so that check finds it.
 func (x integer) dim() onnx.Dim {
+	if x.known && x.n < 0 {
+		return onnx.Dim{Size: math.MinInt64}
+	}
 	if x.known {
 		return onnx.Dim{Size: x.n}
 	}
@@ -38,21 +43,6 @@ func fromDim(d onnx.Dim) integer {
 	}
 	return integer{name: d.Param}
 }
-
-// natural reports whether x is certain not to be negative.
-func (a *algebra) natural(x integer) bool {
-	if !x.given() {
-		return false
-	}
-	for _, t := range a.sum(x) {
-		if t.factor < 0 || slices.ContainsFunc(t.factors, isQuotient) {
-			return false
-		}
-	}
-	return true
-}
-
-func isQuotient(atom string) bool { return strings.HasPrefix(atom, "floor(") }
 
 // same reports whether two integers are certain to be equal.
 func same(x, y integer) bool { return x.given() && x == y }
@@ -108,11 +98,19 @@ const (
 // name, such as "2*batch+1", so that equal computations have equal names.
 type algebra struct {
 	sums  map[string]sum // of the computed sizes, by name
-	atoms map[string]int // the sizes not computed from others, numbered as they come
+	atoms map[string]atom
+}
+
+// atom is a size that is not a sum of others.
+type atom struct {
+	age   int   // the number of atoms there were before
+	least int64 // that it can be
+	num   integer
+	den   int64 // where it is num ÷ den rounded down; else 0
 }
 
 func newAlgebra() *algebra {
-	return &algebra{sums: map[string]sum{}, atoms: map[string]int{}}
+	return &algebra{sums: map[string]sum{}, atoms: map[string]atom{}}
 }
 
 // sum is a polynomial over atoms, its terms sorted by their factors.
@@ -125,13 +123,13 @@ type term struct {
 
 func (t term) key() string { return strings.Join(t.factors, "*") }
 
-// fresh gives a new atom, named after hint.
-func (a *algebra) fresh(hint string) integer {
+// fresh gives a new atom, named after hint, that is at least as large as stated.
+func (a *algebra) fresh(hint string, least int64) integer {
 	name := hint
 	for i := 1; a.taken(name); i++ {
 		name = hint + "_" + strconv.Itoa(i)
 	}
-	a.atoms[name] = len(a.atoms)
+	a.atoms[name] = atom{age: len(a.atoms), least: least}
 	return integer{name: name}
 }
 
@@ -141,28 +139,63 @@ func (a *algebra) taken(name string) bool {
 	return atom || computed
 }
 
-// use takes a name that the model gives.
+// use takes a name that the model gives. Such sizes are taken not to be 0.
 func (a *algebra) use(name string) {
 	if name != "" && !a.taken(name) {
-		a.atoms[name] = len(a.atoms)
+		a.atoms[name] = atom{age: len(a.atoms), least: 1}
 	}
 }
 
-// older reports whether a named integer is made only of the first n atoms.
-func (a *algebra) older(name string, n int) bool {
-	s, computed := a.sums[name]
-	if !computed {
-		i, ok := a.atoms[name]
-		return ok && i < n
-	}
-	for _, t := range s {
+// age tells how many atoms there were when the youngest one in x was made.
+func (a *algebra) age(x integer) int {
+	age := -1
+	for _, t := range a.sum(x) {
 		for _, f := range t.factors {
-			if i, ok := a.atoms[f]; !ok || i >= n {
-				return false
+			known, ok := a.atoms[f]
+			if !ok {
+				return math.MaxInt
 			}
+			age = max(age, known.age)
 		}
 	}
-	return true
+	return age
+}
+
+// least gives a number that x is never below; not ok where there is none.
+func (a *algebra) least(x integer) (n int64, ok bool) {
+	if !x.given() {
+		return 0, false
+	}
+	for _, t := range a.sum(x) {
+		product := t.factor
+		for _, f := range t.factors {
+			least := a.atoms[f].least
+			if t.factor < 0 || least < 0 {
+				return 0, false
+			}
+			var err error
+			if product, err = mulInt(product, least); err != nil {
+				return 0, false
+			}
+		}
+		var err error
+		if n, err = addInt(n, product); err != nil {
+			return 0, false
+		}
+	}
+	return n, true
+}
+
+// natural reports whether x is certain not to be negative.
+func (a *algebra) natural(x integer) bool {
+	n, ok := a.least(x)
+	return ok && n >= 0
+}
+
+// atMost reports whether x is certain not to be larger than y.
+func (a *algebra) atMost(x, y integer) bool {
+	d, err := a.sub(y, x)
+	return err == nil && a.natural(d)
 }
 
 func (a *algebra) sum(x integer) sum {
@@ -304,27 +337,87 @@ func (a *algebra) div(x, y integer) (integer, error) {
 	if q, ok := a.exact(x, y); ok {
 		return q, nil
 	}
-	name := "floor((" + a.sum(x).String() + ")/(" + a.sum(y).String() + "))"
-	if len(name) > maxName {
+	if !y.known || y.n < 0 {
 		return integer{}, nil
 	}
-	if !a.taken(name) {
-		// It is as young as the youngest atom in it, not younger: but its own number
-		// must tell so too, which is all that older asks.
-		a.atoms[name] = max(a.age(x), a.age(y))
-	}
-	return integer{name: name}, nil
+	return a.quotient(x, y.n)
 }
 
-// age is the number of the youngest atom in x.
-func (a *algebra) age(x integer) int {
-	age := 0
+// quotient is x ÷ n rounded down, for an n above 0. What n divides is taken out, and
+// quotients of quotients become one, so that windows over windows stay short.
+func (a *algebra) quotient(x integer, n int64) (integer, error) {
+	var whole, rest sum
+	var inner *atom
+	constant := int64(0)
 	for _, t := range a.sum(x) {
-		for _, f := range t.factors {
-			age = max(age, a.atoms[f])
+		switch {
+		case len(t.factors) == 0:
+			constant = t.factor - floorDiv(t.factor, n)*n
+			whole = append(whole, term{factor: floorDiv(t.factor, n)})
+		case t.factor%n == 0:
+			whole = append(whole, term{t.factor / n, t.factors})
+		default:
+			rest = append(rest, t)
+			if q := a.atoms[t.factors[0]]; t.factor == 1 && len(t.factors) == 1 && q.den > 0 {
+				inner = &q
+			}
 		}
 	}
-	return age
+	part := integer{}
+	var err error
+	if len(rest) == 1 && inner != nil {
+		part, err = a.nested(inner, constant, n)
+	} else {
+		if constant != 0 {
+			rest = append(rest, term{factor: constant})
+		}
+		part = a.quotientAtom(a.integer(rest), n)
+	}
+	if err != nil || !part.given() {
+		return integer{}, err
+	}
+	return a.add(a.integer(whole), part)
+}
+
+// nested is (⌊num ÷ den⌋ + constant) ÷ n = (num + den * constant) ÷ (den * n), rounded down.
+func (a *algebra) nested(q *atom, constant, n int64) (integer, error) {
+	shift, err := mulInt(q.den, constant)
+	if err != nil {
+		return integer{}, err
+	}
+	num, err := a.add(q.num, number(shift))
+	if err != nil {
+		return integer{}, err
+	}
+	den, err := mulInt(q.den, n)
+	if err != nil || !num.given() {
+		return integer{}, err
+	}
+	return a.div(num, number(den))
+}
+
+// quotientAtom names num ÷ den rounded down.
+func (a *algebra) quotientAtom(num integer, den int64) integer {
+	if !num.given() || num.known {
+		return integer{}
+	}
+	s := a.sum(num)
+	name := s.String()
+	if len(s) > 1 {
+		name = "(" + name + ")"
+	}
+	name = "floor(" + name + "/" + strconv.FormatInt(den, 10) + ")"
+	if len(name) > maxName {
+		return integer{}
+	}
+	if !a.taken(name) {
+		least, ok := a.least(num)
+		if least = floorDiv(least, den); !ok {
+			least = math.MinInt64
+		}
+		a.atoms[name] = atom{age: a.age(num), least: least, num: num, den: den}
+	}
+	return integer{name: name}
 }
 
 // exact divides x by a y of one term that divides each of x's.

@@ -81,7 +81,9 @@ func resize10(u *upgrader, n *onnx.Node) error {
 		u.oldResize(n, n.Outputs[0], x, scales, "ceil")
 	default: // the axes are independent, so one after the other
 		small := u.names.Name(n.Outputs[0] + "_small")
-		u.oldResize(n, small, x, factors(smaller), "ceil")
+		first := *n
+		first.Name = ""
+		u.oldResize(&first, small, x, factors(smaller), "ceil")
 		u.oldResize(n, n.Outputs[0], small, factors(larger), "floor")
 	}
 	return nil

@@ -136,7 +136,7 @@ func dropout(u *upgrader, n *onnx.Node) error {
 	}
 	n.Outputs = []string{n.Output(0), u.names.Name(mask)}
 	u.emit(n)
-	u.emit(&onnx.Node{Name: mask, Op: "CastLike", Inputs: []string{n.Output(1), n.Input(0)}, Outputs: []string{mask}})
+	u.emit(&onnx.Node{Op: "CastLike", Inputs: []string{n.Output(1), n.Input(0)}, Outputs: []string{mask}})
 	return nil
 }
 
@@ -258,7 +258,7 @@ func scan(u *upgrader, n *onnx.Node) error {
 	if body == nil || len(body.Inputs) != len(n.Inputs)-1 || len(body.Outputs) != len(n.Outputs) {
 		return errors.New("its body does not have its inputs and outputs")
 	}
-	inner := &onnx.Node{Name: u.names.Name(n.Outputs[0] + "_each"), Op: "Scan", Attrs: onnx.Attrs{
+	inner := &onnx.Node{Op: "Scan", Attrs: onnx.Attrs{
 		"body": body, "num_scan_inputs": n.Int("num_scan_inputs", 0),
 	}}
 	if n.Has("directions") {

@@ -123,10 +123,11 @@ func (u *upgrader) emit(n *onnx.Node) {
 	_ = u.types.Node(n)
 }
 
-// op emits a new node and gives its output.
+// op emits a new node and gives its output. The node has no name, so that it has none
+// of another's.
 func (u *upgrader) op(op string, attrs onnx.Attrs, inputs ...string) string {
 	out := u.names.Name(op)
-	u.emit(&onnx.Node{Name: out, Op: op, Inputs: inputs, Outputs: []string{out}, Attrs: attrs})
+	u.emit(&onnx.Node{Op: op, Inputs: inputs, Outputs: []string{out}, Attrs: attrs})
 	return out
 }
 

@@ -34,7 +34,7 @@ func New(m *onnx.Model, weights ...string) (*Evaluator, error) {
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(m.Graph.Nodes, random) {
+	if slices.ContainsFunc(m.Graph.Nodes, Random) || slices.ContainsFunc(m.Graph.Nodes, inexact) {
 		return e, nil
 	}
 	if e.whole, err = session(fed(m, weights)); err == nil {
@@ -198,7 +198,7 @@ func (e *Evaluator) node(n *onnx.Node, names []string, inputs []Value) ([]Value,
 		return k(inputs)
 	}
 	k, err := e.runtimeKernel(n, names, inputs)
-	if err == nil && !random(n) {
+	if err == nil && !Random(n) && !inexact(n) {
 		var out []Value
 		if out, err = k(inputs); err == nil {
 			e.keep(n, key, k)
@@ -331,6 +331,9 @@ func captures(n *onnx.Node) []string {
 	return outer
 }
 
-// random reports whether a node draws random numbers, which the reference makes
+// Random reports whether a node draws random numbers, which the reference makes
 // the same at each run.
-func random(n *onnx.Node) bool { return n.Op == "Dropout" && len(n.Inputs) > 2 }
+func Random(n *onnx.Node) bool { return n.Op == "Dropout" && len(n.Inputs) > 2 }
+
+// inexact reports whether the runtime's float64 kernel of a node computes in float32.
+func inexact(n *onnx.Node) bool { return n.OpType() == "Shrink" }
