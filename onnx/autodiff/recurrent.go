@@ -46,6 +46,7 @@ type sequence struct {
 	x      string // [T, N, inputs]
 	batch  onnx.Dim
 	valid  string // [T, N, 1], whether a step is within its sequence; "" where all are
+	empty  string // [N, 1], whether a sequence has no step
 }
 
 // layer is the expansion of a recurrent layer.
@@ -173,7 +174,9 @@ func (s *sequence) arrange() {
 	count := s.Op("Gather", nil, s.Op("Shape", nil, s.x), s.Number(onnx.Int64, 0))
 	rounds := s.Op("Range", nil, s.Number(onnx.Int64, 0), count, one)
 	long := s.Op("Cast", onnx.Attrs{"to": int64(onnx.Int64)}, lengths)
-	s.valid = s.Op("Less", nil, s.Op("Unsqueeze", nil, rounds, s.Ints(1, 2)), s.Op("Unsqueeze", nil, long, s.Ints(1)))
+	long = s.Op("Unsqueeze", nil, long, s.Ints(1))
+	s.valid = s.Op("Less", nil, s.Op("Unsqueeze", nil, rounds, s.Ints(1, 2)), long)
+	s.empty = s.Op("Equal", nil, long, s.Number(onnx.Int64, 0))
 }
 
 // full reports whether all sequences are certain to have every step.
@@ -224,7 +227,7 @@ func (s *sequence) initial(input string, directions int) []string {
 
 // parts splits a value along an axis.
 func (e *expander) parts(b *onnx.Builder, x string, axis int64, sizes ...int64) []string {
-	return b.Ops("Split", onnx.Attrs{"axis": axis}, len(sizes), x, b.Ints(sizes...))
+	return slices.Clone(b.Ops("Split", onnx.Attrs{"axis": axis}, len(sizes), x, b.Ints(sizes...)))
 }
 
 // scan runs a direction: the products with the inputs are one for all steps, the rest
@@ -265,7 +268,13 @@ func (s *sequence) scan(d *direction, cell cell) (y string, final []string) {
 		"scan_input_directions":  slices.Repeat([]int64{d.reversed}, len(inputs)),
 		"scan_output_directions": []int64{d.reversed},
 	}, len(after)+1, slices.Concat(d.initial, inputs)...)
-	return outputs[len(after)], outputs[:len(after)]
+	y, final = outputs[len(after)], slices.Clone(outputs[:len(after)])
+	if s.empty != "" { // ONNX Runtime's final states of an empty sequence are zero
+		for i := range final {
+			final[i] = s.Op("Where", nil, s.empty, s.Number(s.float, 0), final[i])
+		}
+	}
+	return y, final
 }
 
 // sumOfBiases is what is added in every gate where the two biases are not told apart.
@@ -276,8 +285,10 @@ func (d *direction) sumOfBiases() string {
 	return d.Op("Add", nil, d.wb, d.rb)
 }
 
-// apply writes an activation, of its argument clipped where the node says so.
-func (d *direction) apply(b *onnx.Builder, i int, x string) string {
+// gate writes the activation of a gate, of its argument clipped where the node says
+// so. ONNX Runtime does not clip the cell state before its activation, nor is it
+// clipped here.
+func (d *direction) gate(b *onnx.Builder, i int, x string) string {
 	if clip := float64(d.node.Float("clip", 0)); clip > 0 {
 		x = b.Op("Clip", nil, x, b.Number(d.float, -clip), b.Number(d.float, clip))
 	}
@@ -288,7 +299,7 @@ func (d *direction) apply(b *onnx.Builder, i int, x string) string {
 func rnnCell(d *direction) (string, recurrence) {
 	r := d.transposed(d.r, 2)
 	return d.sumOfBiases(), func(b *onnx.Builder, gates string, states []string) []string {
-		return []string{d.apply(b, 0, b.Op("Add", nil, gates, b.Op("MatMul", nil, states[0], r)))}
+		return []string{d.gate(b, 0, b.Op("Add", nil, gates, b.Op("MatMul", nil, states[0], r)))}
 	}
 }
 
@@ -304,11 +315,11 @@ func lstmCell(d *direction) (string, recurrence) {
 		gates = b.Op("Add", nil, gates, b.Op("MatMul", nil, h, r))
 		var in, out, forget, content string
 		peek := func(gate, c string, i int) string {
-			return d.apply(b, 0, b.Op("Add", nil, gate, b.Op("Mul", nil, peepholes[i], c)))
+			return d.gate(b, 0, b.Op("Add", nil, gate, b.Op("Mul", nil, peepholes[i], c)))
 		}
 		if peepholes == nil { // three gates at once
 			parts := d.parts(b, gates, 1, 3*d.hidden, d.hidden)
-			three := d.parts(b, d.apply(b, 0, parts[0]), 1, d.hidden, d.hidden, d.hidden)
+			three := d.parts(b, d.gate(b, 0, parts[0]), 1, d.hidden, d.hidden, d.hidden)
 			in, out, forget, content = three[0], three[1], three[2], parts[1]
 		} else {
 			four := d.parts(b, gates, 1, d.hidden, d.hidden, d.hidden, d.hidden)
@@ -317,11 +328,11 @@ func lstmCell(d *direction) (string, recurrence) {
 		if d.node.Int("input_forget", 0) != 0 {
 			forget = b.Op("Sub", nil, b.Number(d.float, 1), in)
 		}
-		c = b.Op("Add", nil, b.Op("Mul", nil, forget, c), b.Op("Mul", nil, in, d.apply(b, 1, content)))
+		c = b.Op("Add", nil, b.Op("Mul", nil, forget, c), b.Op("Mul", nil, in, d.gate(b, 1, content)))
 		if peepholes != nil {
 			out = peek(out, c, 1)
 		}
-		return []string{b.Op("Mul", nil, out, d.apply(b, 2, c)), c}
+		return []string{b.Op("Mul", nil, out, d.activations[2](b, d.float, c)), c}
 	}
 }
 
@@ -335,7 +346,7 @@ func gruCell(d *direction) (string, recurrence) {
 	return d.sumOfBiases(), func(b *onnx.Builder, gates string, states []string) []string {
 		h := states[0]
 		pre := d.parts(b, gates, 1, 2*d.hidden, d.hidden)
-		two := d.apply(b, 0, b.Op("Add", nil, pre[0], b.Op("MatMul", nil, h, rGates)))
+		two := d.gate(b, 0, b.Op("Add", nil, pre[0], b.Op("MatMul", nil, h, rGates)))
 		updateReset := d.parts(b, two, 1, d.hidden, d.hidden)
 		past := b.Op("MatMul", nil, b.Op("Mul", nil, updateReset[1], h), rHidden)
 		return d.blend(b, updateReset[0], b.Op("Add", nil, pre[1], past), h)
@@ -354,7 +365,7 @@ func gruAfterCell(d *direction) (string, recurrence) {
 		h := states[0]
 		pre := d.parts(b, gates, 1, 2*d.hidden, d.hidden)
 		past := d.parts(b, b.Op("MatMul", nil, h, r), 1, 2*d.hidden, d.hidden)
-		two := d.apply(b, 0, b.Op("Add", nil, pre[0], past[0]))
+		two := d.gate(b, 0, b.Op("Add", nil, pre[0], past[0]))
 		updateReset := d.parts(b, two, 1, d.hidden, d.hidden)
 		if rHidden != "" {
 			past[1] = b.Op("Add", nil, past[1], rHidden)
@@ -365,7 +376,7 @@ func gruAfterCell(d *direction) (string, recurrence) {
 
 // blend is the GRU's (1-z)·g(content) + z·h.
 func (d *direction) blend(b *onnx.Builder, z, content, h string) []string {
-	fresh := d.apply(b, 1, content)
+	fresh := d.gate(b, 1, content)
 	return []string{b.Op("Add", nil, fresh, b.Op("Mul", nil, z, b.Op("Sub", nil, h, fresh)))}
 }
 
