@@ -58,6 +58,7 @@ func roundsGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	}
 	gradients := v.finish()
 	prune(q.Graph)
+	v.hoist()
 	if err := q.recall(v.save); err != nil {
 		return nil, err
 	}
@@ -173,6 +174,52 @@ func (v *reversal) stack(value string, axis, direction int64, t onnx.Type) *stac
 	s := &stack{value: value, axis: axis, direction: direction}
 	v.stacks = append(v.stacks, s)
 	return s
+}
+
+// hoist moves what is the same in all rounds, such as the transpose of a weight, out of
+// the body.
+func (v *reversal) hoist() {
+	p, g := v.p, v.q.Graph
+	rounds := map[string]bool{} // what depends on the round
+	for _, c := range v.carries {
+		rounds[c.take.Name] = true
+	}
+	for _, c := range v.pieces {
+		rounds[c.take.Name] = true
+	}
+	for _, o := range g.Outputs {
+		rounds[o.Name] = true // must be made by the body
+	}
+	local := map[string]bool{} // the forward body's, which is not seen outside
+	for _, n := range v.q.nodes {
+		for _, o := range n.Outputs {
+			local[o] = true
+		}
+	}
+	for _, t := range v.body.Initializers {
+		local[t.Name] = true
+	}
+	depends := func(name string) bool { return rounds[name] || local[name] || v.varying[name] }
+	moved := map[string]bool{}
+	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *onnx.Node) bool {
+		if slices.ContainsFunc(n.Outputs, depends) || slices.ContainsFunc(n.Reads(), depends) || v.q.random(n) {
+			for _, o := range n.Outputs {
+				rounds[o] = true
+			}
+			return false
+		}
+		p.Graph.Nodes = append(p.Graph.Nodes, n)
+		for _, name := range n.Reads() {
+			moved[name] = true
+		}
+		return true
+	})
+	g.Initializers = slices.DeleteFunc(g.Initializers, func(t *onnx.Tensor) bool {
+		if moved[t.Name] {
+			p.Graph.Initializers = append(p.Graph.Initializers, t)
+		}
+		return moved[t.Name]
+	})
 }
 
 // write adds the Scan to the graph of p and the gradients of what is carried.
