@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -34,7 +35,11 @@ func TestConformanceGradients(t *testing.T) {
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for i := range work {
+				start := time.Now()
 				results[i] = caseGradients(cases[i])
+				if d := time.Since(start); d > time.Second {
+					fmt.Println("SLOW", cases[i].Name, d)
+				}
 			}
 		})
 	}
@@ -114,6 +119,9 @@ func caseGradients(c realdata.Case) (r result) {
 	hash := fnv.New64()
 	hash.Write([]byte(c.Name))
 	check := gradientCheck{model: m, feeds: map[string]float64eval.Value{}, seed: hash.Sum64()}
+	if err := elementary(g, check); err != nil {
+		return result{failed, 0, err}
+	}
 	if err := haveRules(check); err != nil {
 		return outcomeOf(0, err)
 	}

@@ -26,6 +26,9 @@ func (p *pass) inner(g *onnx.Graph, inputs []string) *pass {
 	}
 	q := newPass(p.Body(g.Name+"_gradient"), p.types.Inside(g), p.rules, g, wrt)
 	q.found = p.found
+	for v := range p.carried {
+		q.carried[v] = true
+	}
 	return q
 }
 

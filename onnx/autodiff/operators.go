@@ -18,8 +18,8 @@ type operator struct {
 
 	shapeOnly bool // the output depends on the shapes of the inputs alone
 
-	// expand replaces the node by others before anything is differentiated.
-	expand expansion
+	// expand replaces the node by others before a gradient is taken through it.
+	expand composition
 	// inside stands in for the general walk at an operator with graphs in it: it walks
 	// these, and adds to reached the values that the node takes which are reached
 	// through them. Its answer is why the node has no gradient, "" where it has one.
@@ -36,8 +36,8 @@ func (o operator) reason() string {
 // operators is every operator with a gradient, or with a reason not to have one,
 // under its name with its domain. The families stand in files of their own.
 var operators = join(
-	elementwise, linear, convolution, pooling, shaping, indexing, reduction, resizing,
-	control, recurrent,
+	elementwise, linear, convolution, pooling, shaping, indexing, reduction, resizing, sampling, transforms,
+	normalisation, quantisation, dropout, control, recurrent,
 )
 
 func join(families ...map[string]operator) map[string]operator {

@@ -11,9 +11,9 @@ import (
 // recurrent holds the operators that run over a sequence. They are differentiated as
 // the Scan of elementary operators that they are defined as.
 var recurrent = map[string]operator{
-	"RNN":  {expand: layer(1, rnnCell, "Tanh")},
-	"GRU":  {expand: layer(3, gruCell, "Sigmoid", "Tanh")},
-	"LSTM": {expand: layer(4, lstmCell, "Sigmoid", "Tanh", "Tanh")},
+	"RNN":  {expand: sequential(1, rnnCell, "Tanh")},
+	"GRU":  {expand: sequential(3, gruCell, "Sigmoid", "Tanh")},
+	"LSTM": {expand: sequential(4, lstmCell, "Sigmoid", "Tanh", "Tanh")},
 }
 
 // cell prepares a direction outside of the Scan: it gives the bias to add to the
@@ -30,6 +30,7 @@ type direction struct {
 	*expander
 	node        *onnx.Node
 	hidden      int64
+	float       onnx.DataType
 	w, r        string // [gates·hidden, inputs], [gates·hidden, hidden]
 	wb, rb      string // [gates·hidden]
 	peepholes   string // [3·hidden]
@@ -43,19 +44,20 @@ type sequence struct {
 	*expander
 	node   *onnx.Node
 	hidden int64
+	float  onnx.DataType
 	x      string // [T, N, inputs]
 	batch  onnx.Dim
 	valid  string // [T, N, 1], whether a step is within its sequence; "" where all are
 	empty  string // [N, 1], whether a sequence has no step
 }
 
-// layer is the expansion of a recurrent layer.
-func layer(gates int64, cell cell, activations ...string) expansion {
-	return func(e *expander, n *onnx.Node) error {
-		s := &sequence{expander: e, node: n}
+// sequential is the expansion of a recurrent layer.
+func sequential(gates int64, cell cell, activations ...string) composition {
+	return func(e *expander, n *onnx.Node) ([]string, error) {
+		s := &sequence{expander: e, node: n, float: e.elem(n.Input(0))}
 		directions, err := s.directions(gates, activations)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		var ys []string
 		finals := make([][]string, states(n))
@@ -66,25 +68,21 @@ func layer(gates int64, cell cell, activations ...string) expansion {
 				finals[i] = append(finals[i], e.Op("Unsqueeze", nil, state, e.Ints(0)))
 			}
 		}
-		batchFirst := n.Int("layout", 0) != 0
-		give := func(output string, parts []string, axis int64, perm []int64) {
-			if output == "" {
-				return
-			}
-			whole := parts[0]
+		whole := func(parts []string, axis int64, perm []int64) string {
+			joined := parts[0]
 			if len(parts) > 1 {
-				whole = e.Op("Concat", onnx.Attrs{"axis": axis}, parts...)
+				joined = e.Op("Concat", onnx.Attrs{"axis": axis}, parts...)
 			}
-			if batchFirst {
-				whole = e.Op("Transpose", onnx.Attrs{"perm": perm}, whole)
+			if n.Int("layout", 0) != 0 {
+				joined = e.Op("Transpose", onnx.Attrs{"perm": perm}, joined)
 			}
-			e.as(output, whole)
+			return joined
 		}
-		give(n.Output(0), ys, 1, []int64{2, 0, 1, 3})
-		for i, parts := range finals {
-			give(n.Output(i+1), parts, 0, []int64{1, 0, 2})
+		given := []string{whole(ys, 1, []int64{2, 0, 1, 3})}
+		for _, parts := range finals {
+			given = append(given, whole(parts, 0, []int64{1, 0, 2}))
 		}
-		return nil
+		return outputs(n, given...), nil
 	}
 }
 
@@ -133,7 +131,7 @@ func (s *sequence) directions(gates int64, defaults []string) ([]*direction, err
 	}
 	all := make([]*direction, count)
 	for i := range all {
-		d := &direction{expander: s.expander, node: n, hidden: s.hidden, reversed: reversed[i]}
+		d := &direction{expander: s.expander, node: n, hidden: s.hidden, float: s.float, reversed: reversed[i]}
 		d.w, d.r = w[i], recurrence[i]
 		if bias != nil {
 			parts := s.parts(s.Builder, bias[i], 0, gates*s.hidden, gates*s.hidden)
@@ -225,6 +223,11 @@ func (s *sequence) initial(input string, directions int) []string {
 	return s.split(input, directions)
 }
 
+// turned is the transpose of a matrix.
+func (e *expander) turned(x string) string {
+	return e.Op("Transpose", onnx.Attrs{"perm": []int64{1, 0}}, x)
+}
+
 // parts splits a value along an axis.
 func (e *expander) parts(b *onnx.Builder, x string, axis int64, sizes ...int64) []string {
 	return slices.Clone(b.Ops("Split", onnx.Attrs{"axis": axis}, len(sizes), x, b.Ints(sizes...)))
@@ -235,7 +238,7 @@ func (e *expander) parts(b *onnx.Builder, x string, axis int64, sizes ...int64) 
 // states.
 func (s *sequence) scan(d *direction, cell cell) (y string, final []string) {
 	bias, next := cell(d)
-	gates := s.Op("MatMul", nil, s.x, s.transposed(d.w, 2))
+	gates := s.Op("MatMul", nil, s.x, s.turned(d.w))
 	if bias != "" {
 		gates = s.Op("Add", nil, gates, bias)
 	}
@@ -297,7 +300,7 @@ func (d *direction) gate(b *onnx.Builder, i int, x string) string {
 
 // rnnCell: H = f(X·Wᵀ + H·Rᵀ + Wb + Rb).
 func rnnCell(d *direction) (string, recurrence) {
-	r := d.transposed(d.r, 2)
+	r := d.turned(d.r)
 	return d.sumOfBiases(), func(b *onnx.Builder, gates string, states []string) []string {
 		return []string{d.gate(b, 0, b.Op("Add", nil, gates, b.Op("MatMul", nil, states[0], r)))}
 	}
@@ -305,7 +308,7 @@ func rnnCell(d *direction) (string, recurrence) {
 
 // lstmCell is the LSTM with gates in the order input, output, forget, cell.
 func lstmCell(d *direction) (string, recurrence) {
-	r := d.transposed(d.r, 2)
+	r := d.turned(d.r)
 	var peepholes []string
 	if d.peepholes != "" {
 		peepholes = d.parts(d.Builder, d.peepholes, 0, d.hidden, d.hidden, d.hidden)
@@ -342,7 +345,7 @@ func gruCell(d *direction) (string, recurrence) {
 		return gruAfterCell(d)
 	}
 	parts := d.parts(d.Builder, d.r, 0, 2*d.hidden, d.hidden)
-	rGates, rHidden := d.transposed(parts[0], 2), d.transposed(parts[1], 2)
+	rGates, rHidden := d.turned(parts[0]), d.turned(parts[1])
 	return d.sumOfBiases(), func(b *onnx.Builder, gates string, states []string) []string {
 		h := states[0]
 		pre := d.parts(b, gates, 1, 2*d.hidden, d.hidden)
@@ -355,7 +358,7 @@ func gruCell(d *direction) (string, recurrence) {
 
 // gruAfterCell resets after the product with the state, whose bias is reset too.
 func gruAfterCell(d *direction) (string, recurrence) {
-	r, bias, rHidden := d.transposed(d.r, 2), "", ""
+	r, bias, rHidden := d.turned(d.r), "", ""
 	if d.wb != "" {
 		w, r := d.parts(d.Builder, d.wb, 0, 2*d.hidden, d.hidden), d.parts(d.Builder, d.rb, 0, 2*d.hidden, d.hidden)
 		bias = d.Op("Concat", onnx.Attrs{"axis": int64(0)}, d.Op("Add", nil, w[0], r[0]), w[1])
