@@ -62,6 +62,7 @@ func roundsGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	if err := q.recall(v.save); err != nil {
 		return nil, err
 	}
+	v.lift()
 	v.write()
 	for j := range r.scanned {
 		if s := gradients[j]; s != nil {
@@ -179,7 +180,7 @@ func (v *reversal) stack(value string, axis, direction int64, t onnx.Type) *stac
 // hoist moves what is the same in all rounds, such as the transpose of a weight, out of
 // the body.
 func (v *reversal) hoist() {
-	p, g := v.p, v.q.Graph
+	g := v.q.Graph
 	rounds := map[string]bool{} // what depends on the round
 	for _, c := range v.carries {
 		rounds[c.take.Name] = true
@@ -200,7 +201,6 @@ func (v *reversal) hoist() {
 		local[t.Name] = true
 	}
 	depends := func(name string) bool { return rounds[name] || local[name] || v.varying[name] }
-	moved := map[string]bool{}
 	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *onnx.Node) bool {
 		if slices.ContainsFunc(n.Outputs, depends) || slices.ContainsFunc(n.Reads(), depends) || v.q.random(n) {
 			for _, o := range n.Outputs {
@@ -208,18 +208,91 @@ func (v *reversal) hoist() {
 			}
 			return false
 		}
-		p.Graph.Nodes = append(p.Graph.Nodes, n)
-		for _, name := range n.Reads() {
-			moved[name] = true
-		}
+		v.moveOut(n)
 		return true
 	})
+}
+
+// moveOut adds a node of the body to the graph around it, with the constants it reads.
+func (v *reversal) moveOut(n *onnx.Node) {
+	reads, g := n.Reads(), v.q.Graph
+	v.p.Graph.Nodes = append(v.p.Graph.Nodes, n)
 	g.Initializers = slices.DeleteFunc(g.Initializers, func(t *onnx.Tensor) bool {
-		if moved[t.Name] {
-			p.Graph.Initializers = append(p.Graph.Initializers, t)
+		out := slices.Contains(reads, t.Name)
+		if out {
+			v.p.Graph.Initializers = append(v.p.Graph.Initializers, t)
 		}
-		return moved[t.Name]
+		return out
 	})
+}
+
+// liftable are operators that treat each element by itself and keep its type.
+var liftable = map[string]bool{"Add": true, "Sub": true, "Mul": true, "Div": true, "Neg": true, "Reciprocal": true, "Sqrt": true}
+
+// lift does arithmetic on pieces, such as the slopes of activation functions, once on
+// the whole stacks instead.
+func (v *reversal) lift() {
+	g := v.q.Graph
+	whole, shapes := map[string]string{}, map[string]onnx.Shape{}
+	for _, c := range v.pieces {
+		if c.axis == 0 && c.direction == 1-v.order && c.take.Type.Shape != nil {
+			name := c.take.Name
+			whole[name], shapes[name] = c.input, c.take.Type.Shape
+			if exact := v.q.shape(name); exact != nil {
+				shapes[name] = exact
+			}
+		}
+	}
+	scalar := map[string]bool{}
+	for _, t := range slices.Concat(g.Initializers, v.p.Graph.Initializers) {
+		scalar[t.Name] = len(t.Shape) == 0
+	}
+	given := map[string]bool{}
+	for _, o := range g.Outputs {
+		given[o.Name] = true
+	}
+	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *onnx.Node) bool {
+		var shape onnx.Shape
+		for _, in := range n.Inputs {
+			switch s := shapes[in]; {
+			case scalar[in]:
+			case s == nil || shape != nil && !shape.Equal(s):
+				return false
+			default:
+				shape = s
+			}
+		}
+		out := n.Output(0)
+		if !liftable[n.OpType()] || shape == nil || given[out] {
+			return false
+		}
+		lifted := n.Clone()
+		for i, in := range n.Inputs {
+			if !scalar[in] {
+				lifted.Inputs[i] = whole[in]
+			}
+		}
+		lifted.Name = v.p.Name(out + "_rounds")
+		lifted.Outputs = []string{lifted.Name}
+		v.moveOut(lifted)
+		whole[out], shapes[out] = lifted.Name, shape
+		elem := v.p.float
+		for _, c := range v.pieces {
+			if slices.Contains(n.Inputs, c.take.Name) {
+				elem = c.take.Type.Elem
+			}
+		}
+		take := onnx.Value{Name: out, Type: onnx.TensorOf(elem, fixed(shape))}
+		v.pieces = append(v.pieces, piece{lifted.Name, take, 0, 1 - v.order})
+		return true
+	})
+	read := map[string]bool{}
+	for _, n := range g.Nodes {
+		for _, name := range n.Reads() {
+			read[name] = true
+		}
+	}
+	v.pieces = slices.DeleteFunc(v.pieces, func(c piece) bool { return !read[c.take.Name] })
 }
 
 // write adds the Scan to the graph of p and the gradients of what is carried.
