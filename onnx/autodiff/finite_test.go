@@ -45,7 +45,9 @@ type gradientCheck struct {
 	few   bool    // differences along few directions only, for whole networks
 	loose float64 // relative error allowed in float32, 0 for the usual
 
-	strange *int // outputs that are not finite at the first point
+	// original is the model before its nodes were written out as others.
+	original *onnx.Model
+	strange  *int // outputs that are not finite at the first point
 }
 
 // errStraight says that a gradient is not meant to be the derivative.
@@ -71,6 +73,10 @@ func (c gradientCheck) run() (int, error) {
 	c.model = g.Model()
 	c.strange = new(int)
 	*c.strange = -1
+	c.original = g.Model().Clone()
+	if err := elementary(g, c); err != nil {
+		return 0, err
+	}
 	for try := range nudges {
 		compared, err := c.atPoint()
 		if !errors.Is(err, errKink) {
@@ -81,6 +87,20 @@ func (c gradientCheck) run() (int, error) {
 		}
 	}
 	return 0, errKink
+}
+
+// elementary replaces the nodes of a graph that a gradient would replace, so that the
+// forward graph is the one that is differentiated.
+func elementary(g *Graph, c gradientCheck) error {
+	params, _ := c.params()
+	for _, v := range g.Graph.Outputs {
+		var none *NoPath
+		var not *NotDifferentiable
+		if _, err := g.prepare(v.Name, params); err != nil && !errors.As(err, &none) && !errors.As(err, &not) {
+			return err
+		}
+	}
+	return nil
 }
 
 // structural are inputs of operators that are of floating point but steer the shape
@@ -134,7 +154,7 @@ func (c gradientCheck) nudged(try uint64) (gradientCheck, error) {
 		}
 		return onnx.FromFloat64s(t.Name, t.Type, values, t.Shape...)
 	}
-	c.model = c.model.Clone()
+	c.model, c.original = c.model.Clone(), c.original.Clone()
 	for i, t := range c.model.Graph.Initializers {
 		if slices.Contains(all, t.Name) {
 			moved, err := move(t)
@@ -142,6 +162,11 @@ func (c gradientCheck) nudged(try uint64) (gradientCheck, error) {
 				return c, err
 			}
 			c.model.Graph.Initializers[i] = moved
+			for j, same := range c.original.Graph.Initializers {
+				if same.Name == t.Name {
+					c.original.Graph.Initializers[j] = moved
+				}
+			}
 		}
 	}
 	feeds := map[string]float64eval.Value{}
@@ -368,7 +393,8 @@ func (c gradientCheck) inOwnTypes(output onnx.Value, seed *ort.Tensor, params []
 	return nil
 }
 
-// forwardInOwnTypes checks the float64 evaluation against the runtime's.
+// forwardInOwnTypes checks the float64 evaluation against the runtime's of the model as
+// it was given.
 func (c gradientCheck) forwardInOwnTypes(wide *onnx.Model) error {
 	feeds, err := widened(c.feeds)
 	if err != nil || slices.ContainsFunc(wide.Graph.Nodes, float64eval.Random) {
@@ -383,7 +409,7 @@ func (c gradientCheck) forwardInOwnTypes(wide *onnx.Model) error {
 	if err != nil {
 		return fmt.Errorf("forward: %w", err)
 	}
-	s, err := ort.New(c.model, ort.Options{Threads: 1})
+	s, err := ort.New(c.original, ort.Options{Threads: 1})
 	if err != nil {
 		return fmt.Errorf("forward in float32: %w", err)
 	}

@@ -81,9 +81,9 @@ func (r shapeRow) String() string {
 type way string
 
 const (
-	fixed   way = "fixed"   // every size, weights constant
-	batched way = "batched" // all but the batch's, weights are inputs
-	ranks   way = "ranks"   // ranks alone, weights constant
+	allFixed  way = "fixed"   // every size, weights constant
+	batchFree way = "batched" // all but the batch's, weights are inputs
+	rankOnly  way = "ranks"   // ranks alone, weights constant
 )
 
 // TestRandomShapes checks every row of the families' tables on shapes drawn by seed,
@@ -98,10 +98,10 @@ func TestRandomShapes(t *testing.T) {
 			t.Parallel()
 			hash := fnv.New64()
 			hash.Write([]byte(r.String()))
-			for i, how := range []way{fixed, batched, ranks} {
+			for i, how := range []way{allFixed, batchFree, rankOnly} {
 				seed := hash.Sum64() + uint64(i)
 				compared, err := r.check(how, seed)
-				if how == ranks && r.needs != "" {
+				if how == rankOnly && r.needs != "" {
 					if err == nil || !strings.Contains(err.Error(), r.needs) {
 						t.Errorf("%s: the error is %v, not of %q", how, err, r.needs)
 					}
@@ -135,7 +135,7 @@ func (r shapeRow) check(how way, seed uint64) (int, error) {
 		}
 		shape, stated := in.shapes(how, sizes, rng)
 		t := onnx.NewTensor("w"+strconv.Itoa(i), in.values(shape, rng), shape...)
-		if in.kind == weight && how != batched {
+		if in.kind == weight && how != batchFree {
 			names = append(names, b.Weight(t))
 			continue
 		}
@@ -169,9 +169,9 @@ func (in operand) shapes(how way, sizes map[string]int64, rng *rand.Rand) (shape
 		}
 		shape = append(shape, size)
 		switch {
-		case how == ranks && in.kind != weight:
+		case how == rankOnly && in.kind != weight:
 			stated = append(stated, -1)
-		case how == batched && d == "N":
+		case how == batchFree && d == "N":
 			stated = append(stated, "N")
 		default:
 			stated = append(stated, size)
