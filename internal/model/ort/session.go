@@ -41,7 +41,7 @@ type Session struct {
 	name    string // for messages
 	inputs  []onnx.Value
 	outputs []onnx.Value
-	scalar  []atomic.Bool // whether an output is a scalar: stated, or learnt from a run
+	scalar  []atomic.Bool // whether an output is a scalar: stated, or learnt from the first run
 
 	mu      sync.RWMutex // held for reading during runs, so that Close waits for them
 	session *binding.DynamicAdvancedSession
@@ -64,6 +64,10 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 	if len(s.inputs) == 0 {
 		m = withPlaceholder(m)
 	}
+	return s.startFromModel(m, opts)
+}
+
+func (s *Session) startFromModel(m *onnx.Model, opts Options) (*Session, error) {
 	weights := int64(0)
 	for _, t := range m.Graph.Initializers {
 		weights += t.Type.ByteSize(t.Len())
@@ -73,7 +77,7 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 	}
 	data, err := m.Encode()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
 	return s.start(opts, func(in, out []string, o *binding.SessionOptions) (*binding.DynamicAdvancedSession, error) {
 		return binding.NewDynamicAdvancedSessionWithONNXData(data, in, out, o)
