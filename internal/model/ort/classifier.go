@@ -64,7 +64,7 @@ func OpenClassifier(ctx context.Context, path string, opts ClassifierOptions) (*
 	if err != nil {
 		return nil, fmt.Errorf("%s is not a classifier that can be run: %w", path, err)
 	}
-	s, err := newSession(path, r.Model.Graph)
+	s, err := newSession(path, r.Model)
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 	if m.Graph.Name != "" {
 		name = fmt.Sprintf("model %q", m.Graph.Name)
 	}
-	s, err := newSession(name, m.Graph)
+	s, err := newSession(name, m)
 	if err != nil {
 		return nil, err
 	}
@@ -131,11 +131,19 @@ func describe(path string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newSession(path, m.Graph)
+	return newSession(path, m)
 }
 
-func newSession(name string, g *onnx.Graph) (*Session, error) {
-	s := &Session{name: name, inputs: g.FreeInputs(), outputs: slices.Clone(g.Outputs)}
+// newSession describes a session of a model. The runtime's C++ is not to meet what
+// is plainly wrong, so models of the operator sets that package onnx knows are
+// checked; newer ones may run all the same.
+func newSession(name string, m *onnx.Model) (*Session, error) {
+	if v := m.Opset(); v >= onnx.MinOpset && v <= onnx.MaxOpset {
+		if err := m.Check(); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	s := &Session{name: name, inputs: m.Graph.FreeInputs(), outputs: slices.Clone(m.Graph.Outputs)}
 	if len(s.outputs) == 0 {
 		return nil, fmt.Errorf("%s: it has no outputs", name)
 	}
