@@ -13,12 +13,12 @@ import (
 // Override states what a model does not tell, or tells wrongly. Zero fields leave
 // it to recognition.
 type Override struct {
-	Shape   []int64  // of one row
-	Layout  Layout   //
-	Range   *Range   //
+	Shape   []int64 // of one row
+	Layout  Layout
+	Range   *Range
 	Classes []string // names, in the order of the scores
-	Output  Output   //
-	Scores  string   // the output that holds the scores
+	Output  Output   // what the scores mean
+	Scores  string   // the output that holds them
 }
 
 // Recognised is an ONNX classifier and the way to run it.

@@ -1,5 +1,15 @@
-// Package ort runs ONNX models with ONNX Runtime. It is the only package that
-// knows the C library: sessions take and fill Tensors over Go memory.
+// Package ort runs ONNX models with ONNX Runtime, and is the only package that
+// knows the C library.
+//
+// A Session is a model made ready to run. It reads and fills Tensors over Go memory
+// in place; a Binding repeats a run over the same tensors for some microseconds on
+// top of the computation. An output for which no tensor is given is copied once,
+// from the runtime's memory into Go's. Give tensors for outputs of unknown shape
+// and element types that Go does not have, such as float16: the binding to the C
+// library cannot hand these over. Runs of a session on the same processor with the
+// same Threads give the same bits.
+//
+// A Classifier is a Session behind the port of package model.
 package ort
 
 import (
