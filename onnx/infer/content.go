@@ -16,7 +16,7 @@ type content struct {
 // known gives the content of a value, read from its tensor where that is small.
 func (v *value) known() *content {
 	if v.content == nil && v.tensor != nil && v.tensor.Len() <= maxContent {
-		v.content = contentOf(v.tensor)
+		return contentOf(v.tensor)
 	}
 	return v.content
 }

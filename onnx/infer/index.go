@@ -64,16 +64,13 @@ func (c *call) sliced(size, start, end, step integer) (integer, error) {
 	}
 	if size.known && start.known && end.known && step.known {
 		from, to := clampSlice(size.n, start.n, end.n, step.n)
-		if (step.n > 0) == (to <= from) && to != from || to == from {
+		if to == from || (to > from) != (step.n > 0) {
 			return number(0), nil
 		}
 		if step.n > 0 {
-			return number((to - from + step.n - 1) / step.n), nil
+			return number((to-from-1)/step.n + 1), nil
 		}
-		if step.n == math.MinInt64 {
-			return number(1), nil
-		}
-		return number((from - to - step.n - 1) / -step.n), nil
+		return number((to-from+1)/step.n + 1), nil
 	}
 	if same(step, number(-1)) && start.known && end.known && end.n <= -math.MaxInt32 &&
 		(start.n == -1 || start.n >= math.MaxInt32) {

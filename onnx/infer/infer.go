@@ -22,12 +22,12 @@ import (
 const (
 	maxContent = 4096    // elements of a tensor whose content is followed
 	maxRank    = 64      // dimensions of a tensor
-	maxFollow  = 1 << 22 // elements whose content is followed, in the whole model
+	maxFollow  = 1 << 26 // elements of contents read, in the whole model
 	maxVisits  = 1 << 22 // of nodes; bodies of loops in loops are visited repeatedly
 )
 
 // Types is what is known of the values of a graph. The values of a subgraph are in
-// the Types that Inside gives.
+// the Types that Inside gives. Any number of goroutines may read it at once.
 type Types struct {
 	outer  *Types
 	values map[string]*value
@@ -40,7 +40,7 @@ type shared struct {
 	sizes   *algebra
 	rules   map[string]rule
 	visits  int
-	follows int // elements whose content is followed
+	follows int // elements of contents read
 	inputs  map[string]onnx.Shape
 }
 
@@ -109,7 +109,7 @@ func (t *Types) Constant(name string) *onnx.Tensor {
 		return nil
 	}
 	if v.tensor == nil && v.content != nil {
-		v.tensor = v.content.tensor(name, v.typ)
+		return v.content.tensor(name, v.typ)
 	}
 	return v.tensor
 }
@@ -245,9 +245,6 @@ func (t *Types) node(n *onnx.Node, stated map[string][]onnx.Type) error {
 		}
 		if v.content != nil && !v.content.fills(v.typ) {
 			v.content = nil
-		}
-		if v.content != nil {
-			t.shared.follows += v.content.len()
 		}
 		t.adopt(v.typ)
 		t.set(name, &v)

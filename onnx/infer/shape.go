@@ -475,7 +475,7 @@ func concat(c *call) error {
 // concatContent joins contents; a vector of integers with unknown parts is followed too.
 func (c *call) concatContent(out onnx.Shape, axis int) {
 	n, ok := fixedCount(out)
-	if !ok {
+	if !ok || n == 0 {
 		return
 	}
 	outer, _ := fixedCount(out[:axis])
@@ -569,8 +569,10 @@ func (c *call) equalParts(size integer, parts int64) ([]integer, error) {
 		}
 		return lengths, nil
 	}
-	each := (size.n + parts - 1) / parts
-	left := size.n
+	each, left := size.n, size.n
+	if size.n > 0 && parts > 0 {
+		each = (size.n-1)/parts + 1
+	}
 	for i := range lengths {
 		lengths[i] = number(min(each, left))
 		left -= lengths[i].n
