@@ -106,7 +106,7 @@ func (u *upgrader) node(n *onnx.Node) error {
 		u.emit(n)
 		return nil
 	}
-	if n.Input(0) == "" && n.Op != "Scan" || n.Output(0) == "" {
+	if n.Input(0) == "" && n.Op != "Scan" || len(n.Outputs) == 0 {
 		return fmt.Errorf("%s: it has no input or no output", n)
 	}
 	if err := r(u, n); err != nil {
