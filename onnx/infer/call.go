@@ -2,6 +2,7 @@ package infer
 
 import (
 	"fmt"
+	"slices"
 
 	"assay/onnx"
 )
@@ -204,4 +205,9 @@ func broadcastDim(a, b onnx.Dim) (onnx.Dim, bool) {
 		return b, true
 	}
 	return onnx.Dim{Size: -1}, true
+}
+
+// joined puts parts of shapes together; no dimensions at all are a scalar's.
+func joined(parts ...onnx.Shape) onnx.Shape {
+	return append(onnx.Shape{}, slices.Concat(parts...)...)
 }

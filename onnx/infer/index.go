@@ -149,11 +149,6 @@ func (c *call) sliceContent(in, out onnx.Shape, starts []integer, axes []int64, 
 	c.content(0, k.take(walk(out, func(at, d, i int) int { return at + (from[d]+i*by[d])*strides[d] }, make([]int, n))))
 }
 
-// joined puts parts of shapes together; no dimensions at all are a scalar's.
-func joined(parts ...onnx.Shape) onnx.Shape {
-	return append(onnx.Shape{}, slices.Concat(parts...)...)
-}
-
 func gather(c *call) error {
 	in, at := c.shape(0), c.shape(1)
 	c.tensor(0, c.elem(0), nil)
