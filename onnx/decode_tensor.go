@@ -153,10 +153,8 @@ func (d *decoder) sparseInitializer(s *pb.SparseTensor) (*Tensor, error) {
 		return nil, err
 	}
 	n, _ := Count(sparse.Shape)
-	if size := sparse.Values.Type.ByteSize(n); size > maxDenseBytes-d.dense {
+	if d.dense += sparse.Values.Type.ByteSize(n); d.dense > maxDenseBytes {
 		return nil, fmt.Errorf("made dense, the model's sparse initializers take more than %d MB: store it densely", maxDenseBytes>>20)
-	} else {
-		d.dense += size
 	}
 	dense, err := sparse.Dense()
 	if err != nil {

@@ -17,9 +17,9 @@ import (
 // size of the file: a small one cannot fill the memory, and in a large one nodes
 // have names, attributes and types, which cost little more than their bytes.
 const (
-	baseMemory    = 64 << 20 // of structure, whatever the file's size
-	memoryPerByte = 8        // of the file, on top
-	maxDepth      = 64       // of messages in messages
+	baseMemory    = 128 << 20 // of structure, whatever the size of the file
+	memoryPerByte = 8         // of the file, on top
+	maxDepth      = 64        // of messages in messages
 )
 
 // unmarshal reads a protobuf Model without copying the tensors' content: the

@@ -56,29 +56,12 @@ func (c *call) setInput(i int, t *Tensor) error {
 	return nil
 }
 
-// setOutput hands the runtime the memory for output i; nil leaves it to the runtime.
-func (c *call) setOutput(i int, t *Tensor) error {
-	name, stated := c.session.outputs[i].Name, c.session.outputs[i].Type
-	if t == nil && packed(stated) {
-		return fmt.Errorf("%s: output %q is %s, whose elements are packed: give a tensor for it", c.session.name, name, stated)
-	}
-	if t == nil {
-		return nil
-	}
-	var err error
+// setOutput hands the runtime the memory for output i.
+func (c *call) setOutput(i int, t *Tensor) (err error) {
 	if c.out[i], err = t.value(&c.pins); err != nil {
-		return fmt.Errorf("%s: output %q: %w", c.session.name, name, err)
+		return c.outputError(i, err)
 	}
 	return nil
-}
-
-// packed reports whether a type has elements of less than a byte. The binding
-// takes each for a byte, and would read past the end of the runtime's memory.
-func packed(t onnx.Type) bool {
-	if t.Of != nil {
-		return packed(*t.Of)
-	}
-	return t.Kind == onnx.KindTensor && t.Elem != onnx.String && t.Elem.ByteSize(2) < 2
 }
 
 func (c *call) close() {
@@ -101,24 +84,9 @@ func destroy(v binding.Value) {
 	}
 }
 
-// run runs the model, and fills outputs and the nil places among them.
-func (c *call) run(ctx context.Context, outputs []*Tensor) error {
-	return c.runInto(ctx, outputs, func(i int, v binding.Value) (err error) {
-		outputs[i], err = tensorOf(v)
-		return err
-	})
-}
-
-// runInto runs the model, fills the tensors in room and has take look at the other
-// outputs, which are freed afterwards. The binding fails for scalars that the
-// runtime made, and cuts the content of element types that Go does not have; room
-// is made for these then and the model run again.
-func (c *call) runInto(ctx context.Context, room []*Tensor, take func(int, binding.Value) error) error {
-	for i, t := range room {
-		if t == nil && c.session.scalar[i].Load() {
-			room[i], _ = Empty(c.session.outputs[i].Type.Elem)
-		}
-	}
+// run runs the model, fills the tensors in room and has take look at the other
+// outputs, which are freed afterwards.
+func (c *call) run(ctx context.Context, room []*Tensor, take func(int, binding.Value) error) error {
 	for {
 		again, err := c.attempt(ctx, room, take)
 		if err != nil || !again {
@@ -127,6 +95,8 @@ func (c *call) runInto(ctx context.Context, room []*Tensor, take func(int, bindi
 	}
 }
 
+// attempt runs the model once. The binding fails for scalars that the runtime
+// made; where no scalar was expected, there is room for it in the next attempt.
 func (c *call) attempt(ctx context.Context, room []*Tensor, take func(int, binding.Value) error) (again bool, err error) {
 	var pins runtime.Pinner
 	defer pins.Unpin()
@@ -144,20 +114,6 @@ func (c *call) attempt(ctx context.Context, room []*Tensor, take func(int, bindi
 			return true, nil
 		}
 		return false, err
-	}
-	for i, v := range c.results {
-		if room[i] != nil {
-			continue
-		}
-		if cut, ok := v.(*binding.CustomDataTensor); ok {
-			if room[i], err = Empty(onnx.DataType(cut.DataType()), cut.GetShape()...); err != nil {
-				return false, c.outputError(i, err)
-			}
-			again = true
-		}
-	}
-	if again {
-		return true, nil
 	}
 	for i, v := range c.results {
 		if room[i] != nil {
@@ -188,8 +144,8 @@ func (c *call) makeScalar(room []*Tensor) bool {
 			return false
 		}
 		c.session.scalar[i].Store(true)
-		scalar, err := Empty(t.Elem)
-		room[i] = scalar
+		var err error
+		room[i], err = Empty(t.Elem)
 		return err == nil
 	}
 	return false

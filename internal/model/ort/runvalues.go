@@ -16,15 +16,17 @@ import (
 // int64, float32 and float64. Values that it gives are copies.
 func (s *Session) RunValues(ctx context.Context, inputs ...any) ([]any, error) {
 	if len(inputs) != len(s.inputs) {
-		return nil, fmt.Errorf("%s wants %d inputs (%q), and %d are given", s.name, len(s.inputs), names(s.inputs), len(inputs))
+		return nil, fmt.Errorf("%s wants %d inputs (%q), and %d are given", s.name, len(s.inputs), valueNames(s.inputs), len(inputs))
 	}
 	c, err := s.newCall()
 	if err != nil {
 		return nil, err
 	}
 	defer c.close()
+	tensors := make([]*Tensor, len(inputs)) // nil where an input is of another kind
 	for i, input := range inputs {
 		if t, ok := input.(*Tensor); ok && t != nil {
+			tensors[i] = t
 			if err := fits(t, s.inputs[i].Type); err != nil {
 				return nil, fmt.Errorf("%s: input %q %w", s.name, s.inputs[i].Name, err)
 			}
@@ -33,13 +35,11 @@ func (s *Session) RunValues(ctx context.Context, inputs ...any) ([]any, error) {
 			return nil, fmt.Errorf("%s: input %q: %w", s.name, s.inputs[i].Name, err)
 		}
 	}
-	for i := range s.outputs {
-		if err := c.setOutput(i, nil); err != nil {
-			return nil, err
-		}
-	}
 	room, outputs := make([]*Tensor, len(s.outputs)), make([]any, len(s.outputs))
-	err = c.runInto(ctx, room, func(i int, v binding.Value) (err error) {
+	if err := s.makeRoom(room, tensors); err != nil {
+		return nil, err
+	}
+	err = c.run(ctx, room, func(i int, v binding.Value) (err error) {
 		outputs[i], err = goValue(v)
 		return err
 	})

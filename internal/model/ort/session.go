@@ -6,6 +6,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -45,8 +47,8 @@ type Session struct {
 	session *binding.DynamicAdvancedSession
 }
 
-// New makes a session of a model in memory. The model is encoded for the runtime,
-// which limits it to 2 GB: use Open for larger ones that are in a file.
+// New makes a session of a model in memory. The runtime takes a copy; the weights
+// of a model too large for one message go to it by way of temporary files.
 func New(m *onnx.Model, opts Options) (*Session, error) {
 	if m == nil || m.Graph == nil {
 		return nil, errors.New("there is no model to run: it has no graph")
@@ -62,12 +64,42 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 	if len(s.inputs) == 0 {
 		m = withPlaceholder(m)
 	}
+	weights := int64(0)
+	for _, t := range m.Graph.Initializers {
+		weights += t.Type.ByteSize(t.Len())
+	}
+	if weights > maxInMessage {
+		return s.startFromFiles(m, opts)
+	}
 	data, err := m.Encode()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return s.start(opts, func(in, out []string, o *binding.SessionOptions) (*binding.DynamicAdvancedSession, error) {
 		return binding.NewDynamicAdvancedSessionWithONNXData(data, in, out, o)
+	})
+}
+
+// maxInMessage is how many bytes of weights are encoded in memory. Protobuf's
+// limit is 2 GB, and the encoded model stands beside the runtime's copy for a while.
+const maxInMessage = 1 << 30
+
+func (s *Session) startFromFiles(m *onnx.Model, opts Options) (*Session, error) {
+	dir, err := os.MkdirTemp("", "assay-model-*")
+	if err != nil {
+		return nil, fmt.Errorf("%s: make room for its weights: %w", s.name, err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "model.onnx")
+	if err := m.SaveExternal(path); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.name, err)
+	}
+	return s.startFromFile(path, opts)
+}
+
+func (s *Session) startFromFile(path string, opts Options) (*Session, error) {
+	return s.start(opts, func(in, out []string, o *binding.SessionOptions) (*binding.DynamicAdvancedSession, error) {
+		return binding.NewDynamicAdvancedSession(path, in, out, o)
 	})
 }
 
@@ -85,9 +117,7 @@ func Open(path string, opts Options) (*Session, error) {
 		}
 		return New(m, opts)
 	}
-	return s.start(opts, func(in, out []string, o *binding.SessionOptions) (*binding.DynamicAdvancedSession, error) {
-		return binding.NewDynamicAdvancedSession(path, in, out, o)
-	})
+	return s.startFromFile(path, opts)
 }
 
 // describe reads what a file's model takes and gives. It keeps nothing else, so
@@ -137,11 +167,11 @@ func (s *Session) start(opts Options, start starter) (*Session, error) {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
 	defer o.Destroy()
-	inputs := names(s.inputs)
+	inputs := valueNames(s.inputs)
 	if len(inputs) == 0 {
 		inputs = []string{placeholder}
 	}
-	if s.session, err = start(inputs, names(s.outputs), o); err != nil {
+	if s.session, err = start(inputs, valueNames(s.outputs), o); err != nil {
 		return nil, fmt.Errorf("%s: ONNX Runtime refuses it: %w", s.name, err)
 	}
 	return s, nil
@@ -193,7 +223,7 @@ func (s *Session) Close() error {
 	return err
 }
 
-func names(values []onnx.Value) []string {
+func valueNames(values []onnx.Value) []string {
 	out := make([]string, len(values))
 	for i, v := range values {
 		out[i] = v.Name

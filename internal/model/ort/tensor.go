@@ -104,7 +104,7 @@ func (t *Tensor) Len() int64 {
 }
 
 // String tells the tensor's type and shape, for messages.
-func (t *Tensor) String() string { return fmt.Sprint(t.Type, t.Shape) }
+func (t *Tensor) String() string { return fmt.Sprintf("%s%v", t.Type, t.Shape) }
 
 func shapeFor(n int, shape []int64) []int64 {
 	if shape == nil {
