@@ -98,85 +98,71 @@ func (c *call) reshaped(in onnx.Shape, want []integer, zeroes bool) (onnx.Shape,
 	if len(want) > maxRank {
 		return nil, fmt.Errorf("its shape of %d dimensions has more than the %d allowed", len(want), maxRank)
 	}
-	out := unknown(len(want))
-	rest := -1
-	left := slices.Clone(in) // without the sizes that out has too
-	product := number(1)
-	var err error
+	out, rest := unknown(len(want)), -1
 	for i, x := range want {
 		switch {
+		case x.known && x.n == -1 && rest >= 0:
+			return nil, errors.New("its shape has -1 twice")
 		case x.known && x.n == -1:
-			if rest >= 0 {
-				return nil, errors.New("its shape has -1 twice")
-			}
 			rest = i
-			continue
 		case x.known && x.n < -1:
 			return nil, fmt.Errorf("size %d of dimension %d is negative", x.n, i)
 		case x.known && x.n == 0 && !zeroes:
-			if in == nil {
-				product = integer{}
-				continue
-			}
-			if i >= len(in) {
+			if in != nil && i >= len(in) {
 				return nil, fmt.Errorf("its shape keeps dimension %d, which the input of shape %v has not", i, in)
 			}
-			x = fromDim(in[i])
-		}
-		out[i] = x.dim()
-		if j := slices.IndexFunc(left, func(d onnx.Dim) bool { return same(fromDim(d), x) }); j >= 0 && !same(x, number(0)) {
-			left = slices.Delete(left, j, j+1)
-			continue
-		}
-		if product, err = c.sizes().mul(product, x); err != nil {
-			return nil, err
+			if in != nil {
+				out[i] = in[i]
+			}
+		case c.sizes().natural(x):
+			out[i] = x.dim()
 		}
 	}
 	if in == nil {
 		return out, nil
 	}
+	if rest >= 0 && zeroes && slices.Contains(out, onnx.Dim{Size: 0}) {
+		return nil, errors.New("its shape has both 0 and -1")
+	}
+	if rest < 0 {
+		rest = loneUnknown(out) // the one size that is not known is the rest as well
+	}
+	return out, c.fill(in, out, rest)
+}
+
+// fill sets the size at rest, where that is not -1, so that out has as many elements
+// as in.
+func (c *call) fill(in, out onnx.Shape, rest int) error {
+	left, product := slices.Clone(in), number(1)
+	for i, d := range out {
+		if i == rest {
+			continue
+		}
+		// What both have cancels, even where it is only a name.
+		if j := slices.IndexFunc(left, d.Equal); j >= 0 && d.Size != 0 {
+			left = slices.Delete(left, j, j+1)
+			continue
+		}
+		var err error
+		if product, err = c.sizes().mul(product, fromDim(d)); err != nil {
+			return err
+		}
+	}
 	total, err := c.sizes().total(left)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	fits := func() error {
-		return fmt.Errorf("its input of shape %v does not fill shape %v", in, out)
-	}
+	known := total.known && product.known
 	switch {
-	case rest < 0:
-		if total.known && product.known && total.n != product.n {
-			return nil, fits()
-		}
-		// The one size that is not known is what is left.
-		if i := loneUnknown(out); i >= 0 {
-			if known, err := c.sizes().total(slices.Delete(slices.Clone(out), i, i+1)); err == nil && !same(known, number(0)) {
-				all, err := c.sizes().total(in)
-				if err != nil {
-					return nil, err
-				}
-				if q, err := c.sizes().div(all, known); err == nil && known.given() {
-					out[i] = q.dim()
-				}
-			}
-		}
-	case product.known && product.n == 0:
-		if zeroes {
-			return nil, errors.New("its shape has both 0 and -1")
-		}
-		out[rest] = onnx.Dim{Size: -1}
-		if total.known && total.n == 0 {
-			out[rest] = onnx.Dim{Size: 0}
-		}
-	case total.known && product.known && total.n%product.n != 0:
-		return nil, fits()
-	default:
-		q, err := c.sizes().div(total, product)
-		if err != nil {
-			return nil, err
-		}
-		out[rest] = q.dim()
+	case known && rest < 0 && total.n != product.n, known && rest >= 0 && product.n != 0 && total.n%product.n != 0,
+		known && product.n == 0 && total.n != 0:
+		return fmt.Errorf("its input of shape %v does not fill shape %v", in, out)
+	case rest < 0, same(product, number(0)): // nothing times anything is nothing
+		return nil
 	}
-	return out, nil
+	q, err := c.sizes().div(total, product)
+	out[rest] = q.dim()
+	return err
 }
 
 // loneUnknown gives the index of the only dimension of which nothing is known, or -1.
