@@ -88,7 +88,7 @@ func readIDX(ctx context.Context, src source) (*array, error) {
 		a.shape = append(a.shape, int(binary.BigEndian.Uint32(head[i:])))
 	}
 	a.open = src.at(int64(start))
-	return a, a.check(func(n int64) bool { return src.plausible(n) })
+	return a, a.check(func(n int64) bool { return src.plausible(int64(start) + n) })
 }
 
 // at opens the content from an offset on.
