@@ -256,6 +256,7 @@ func TestSchemaRefused(t *testing.T) {
 		"shape: [2]\nfeatures: [{name: a}, {name: b}]":                 "one feature",
 		"shape: [2]\nfeatures: [{name: a, type: categorical}]":         "categorical",
 		"label: {name: a}\nfeatures: [{name: a}]":                      "also the label",
+		"complete: true\nfeatures: [{name: a, type: real}]":            "says that it is complete",
 		"complete: true":                                               "lists its features",
 	} {
 		t.Run(content, func(t *testing.T) {

@@ -161,7 +161,7 @@ func FuzzSchema(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if n := len(s.Columns()); n != s.Width() {
+		if n := len(s.Columns()); s.Complete && n != s.Width() {
 			t.Errorf("%d columns for a width of %d", n, s.Width())
 		}
 		text, err := s.Encode()

@@ -220,14 +220,17 @@ func (s *Schema) observe(ctx context.Context, f format, l layout, unlabelled boo
 		profiles[i] = newProfile(&s.Features[i], &budget)
 	}
 	classes := profile{texts: map[string]int{}, limit: maxClasses, budget: &budget}
+	known := s.Features[0].inferred() // as pixels are: the pass is for the labels
 	records := 0
 	err := f.records(ctx, func(r *record) error {
 		if r.bad != nil {
 			return nil // reported when it is read
 		}
 		records++
-		for _, v := range r.values {
-			profiles[0].number(float64(v))
+		if !known {
+			for _, v := range r.values {
+				profiles[0].number(float64(v))
+			}
 		}
 		for i, input := range inputs {
 			if len(s.Shape) > 0 {
