@@ -68,13 +68,18 @@ func (t DataType) String() string {
 	return dataTypes[t].name
 }
 
-// ByteSize gives the bytes that n elements take, packed as ONNX packs types of
-// less than a byte. Strings have no fixed size and give 0.
-func (t DataType) ByteSize(n int64) int64 {
+// bits is the size of one element, 0 where elements have no fixed size.
+func (t DataType) bits() int64 {
 	if !t.Valid() {
 		return 0
 	}
-	bits := dataTypes[t].bits
+	return dataTypes[t].bits
+}
+
+// ByteSize gives the bytes that n elements take, packed as ONNX packs types of
+// less than a byte. Strings have no fixed size and give 0.
+func (t DataType) ByteSize(n int64) int64 {
+	bits := t.bits()
 	if bits >= 8 {
 		return n * (bits / 8)
 	}

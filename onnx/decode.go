@@ -1,10 +1,8 @@
 package onnx
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 
 	"assay/onnx/internal/pb"
 )
@@ -12,25 +10,38 @@ import (
 // Decode reads a model from the bytes of an ONNX file. Tensors are views of data,
 // which must not change as long as the model is in use. A model with content in
 // other files cannot be decoded from bytes alone: use Open.
+//
+// What it gives is well-formed: each tensor's content fills its shape, and nodes
+// are in topological order. The ONNX specification demands that order of a file, but
+// ONNX Runtime also loads others, so those are sorted rather than refused; a cycle
+// is an error. Whether the model makes sense is for Check to say.
 func Decode(data []byte) (*Model, error) {
 	return decode(data, nil)
 }
 
 func decode(data []byte, files *externalFiles) (*Model, error) {
-	m, payloads, err := unmarshal(data)
+	m, contents, err := unmarshal(data)
 	if err != nil {
 		return nil, fmt.Errorf("this is not a readable ONNX model: %w", err)
 	}
 	if m.Graph == nil {
 		return nil, errors.New("this is not an ONNX model: it has no graph")
 	}
-	d := &decoder{payloads: payloads, files: files}
-	return d.model(m)
+	d := &decoder{contents: contents, files: files}
+	out, err := d.model(m)
+	if err != nil {
+		return nil, err
+	}
+	if err := out.Sort(); err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 type decoder struct {
-	payloads [][]byte
+	contents []content
 	files    *externalFiles // nil where external content is refused
+	dense    int64          // bytes of sparse initializers made dense so far
 }
 
 func (d *decoder) model(m *pb.Model) (*Model, error) {
@@ -38,8 +49,12 @@ func (d *decoder) model(m *pb.Model) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	imports, err := opsets(m.OpsetImport)
+	if err != nil {
+		return nil, err
+	}
 	out := &Model{
-		IRVersion: m.IrVersion, Opsets: opsets(m.OpsetImport), Version: m.ModelVersion,
+		IRVersion: m.IrVersion, Opsets: imports, Version: m.ModelVersion,
 		Producer: m.ProducerName, ProducerVersion: m.ProducerVersion,
 		Domain: m.Domain, Doc: m.DocString, Graph: graph,
 	}
@@ -59,12 +74,16 @@ func (d *decoder) model(m *pb.Model) (*Model, error) {
 	return out, nil
 }
 
-func opsets(list []*pb.OperatorSet) map[string]int64 {
+func opsets(list []*pb.OperatorSet) (map[string]int64, error) {
 	out := make(map[string]int64, len(list))
 	for _, o := range list {
-		out[canonicalDomain(o.Domain)] = o.Version
+		domain := canonicalDomain(o.Domain)
+		if v, twice := out[domain]; twice && v != o.Version {
+			return nil, fmt.Errorf("versions %d and %d of operator set %q are both imported", v, o.Version, domainName(domain))
+		}
+		out[domain] = o.Version
 	}
-	return out
+	return out, nil
 }
 
 // canonicalDomain gives ONNX's own domain its short name: "ai.onnx" is another
@@ -72,6 +91,14 @@ func opsets(list []*pb.OperatorSet) map[string]int64 {
 func canonicalDomain(domain string) string {
 	if domain == "ai.onnx" {
 		return ""
+	}
+	return domain
+}
+
+// domainName is how messages name a domain.
+func domainName(domain string) string {
+	if domain == "" {
+		return "ai.onnx"
 	}
 	return domain
 }
@@ -85,10 +112,14 @@ func (d *decoder) function(f *pb.Function) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
+	imports, err := opsets(f.OpsetImport)
+	if err != nil {
+		return nil, err
+	}
 	return &Function{
 		Name: f.Name, Domain: canonicalDomain(f.Domain), Overload: f.Overload, Doc: f.DocString,
 		Inputs: f.Input, Outputs: f.Output, Params: f.Attribute, Defaults: defaults,
-		Opsets: opsets(f.OpsetImport), Nodes: nodes,
+		Opsets: imports, Nodes: nodes,
 	}, nil
 }
 
@@ -114,8 +145,12 @@ func (d *decoder) graph(g *pb.Graph) (*Graph, error) {
 		}
 		out.Initializers = append(out.Initializers, tensor)
 	}
-	if len(g.SparseInitializer) > 0 {
-		return nil, fmt.Errorf("graph %q has sparse initializers, which are not supported: store its weights densely", g.Name)
+	for _, t := range g.SparseInitializer {
+		tensor, err := d.sparseInitializer(t)
+		if err != nil {
+			return nil, fmt.Errorf("sparse initializer %q: %w", t.GetValues().GetName(), err)
+		}
+		out.Initializers = append(out.Initializers, tensor)
 	}
 	return out, nil
 }
@@ -172,6 +207,9 @@ func (d *decoder) attributes(list []*pb.Attribute) (Attrs, error) {
 		v, err := d.attribute(a)
 		if err != nil {
 			return nil, fmt.Errorf("attribute %q: %w", a.Name, err)
+		}
+		if _, twice := attrs[a.Name]; twice {
+			return nil, fmt.Errorf("attribute %q is given twice", a.Name)
 		}
 		attrs[a.Name] = v
 	}
@@ -284,88 +322,4 @@ func tensorType(kind Kind, t *pb.Type_TensorType) (Type, error) {
 		}
 	}
 	return out, nil
-}
-
-// tensor reads a tensor and checks that its content fills its shape.
-func (d *decoder) tensor(t *pb.Tensor) (*Tensor, error) {
-	out := &Tensor{Name: t.Name, Type: DataType(t.DataType), Shape: t.Dims, Doc: t.DocString}
-	if out.Shape == nil {
-		out.Shape = []int64{}
-	}
-	if !out.Type.Valid() {
-		return nil, fmt.Errorf("%s is not an element type that ONNX defines", out.Type)
-	}
-	n, ok := Count(t.Dims)
-	if !ok {
-		return nil, fmt.Errorf("shape %v has a negative or overflowing size", t.Dims)
-	}
-	if t.DataLocation == 1 {
-		var err error
-		out.external, err = d.files.locate(t.ExternalData, out.Type.ByteSize(n))
-		return out, err
-	}
-	if out.Type == String {
-		if int64(len(t.StringData)) != n {
-			return nil, fmt.Errorf("shape %v wants %d strings, it has %d", t.Dims, n, len(t.StringData))
-		}
-		out.strings = texts(t.StringData)
-		return out, nil
-	}
-	if len(t.RawData) == 8 {
-		out.raw = d.payloads[binary.LittleEndian.Uint64(t.RawData)]
-	} else {
-		out.raw = typedContent(t, out.Type)
-	}
-	if want := out.Type.ByteSize(n); int64(len(out.raw)) != want {
-		return nil, fmt.Errorf("shape %v of %s wants %d bytes, it has %d", t.Dims, out.Type, want, len(out.raw))
-	}
-	return out, nil
-}
-
-// typedContent turns the fields float_data, int32_data ... into little-endian bytes.
-func typedContent(t *pb.Tensor, dt DataType) []byte {
-	switch dt {
-	case Float32, Complex64:
-		return asBytes(t.FloatData)
-	case Float64, Complex128:
-		return asBytes(t.DoubleData)
-	case Int64:
-		return asBytes(t.Int64Data)
-	case Uint64:
-		return asBytes(t.Uint64Data)
-	case Uint32:
-		out := make([]byte, 0, 4*len(t.Uint64Data))
-		for _, v := range t.Uint64Data {
-			out = binary.LittleEndian.AppendUint32(out, uint32(min(v, math.MaxUint32)))
-		}
-		return out
-	case Int32:
-		return asBytes(t.Int32Data)
-	case Int16, Uint16, Float16, BFloat16:
-		out := make([]byte, 0, 2*len(t.Int32Data))
-		for _, v := range t.Int32Data {
-			out = binary.LittleEndian.AppendUint16(out, uint16(v))
-		}
-		return out
-	}
-	out := make([]byte, len(t.Int32Data)) // types of a byte; smaller ones come packed
-	for i, v := range t.Int32Data {
-		out[i] = byte(v)
-	}
-	return out
-}
-
-func (d *decoder) sparse(s *pb.SparseTensor) (*SparseTensor, error) {
-	if s.Values == nil || s.Indices == nil {
-		return nil, errors.New("a sparse tensor without values or indices")
-	}
-	values, err := d.tensor(s.Values)
-	if err != nil {
-		return nil, err
-	}
-	indices, err := d.tensor(s.Indices)
-	if err != nil {
-		return nil, err
-	}
-	return &SparseTensor{Values: values, Indices: indices, Shape: s.Dims}, nil
 }

@@ -1,19 +1,21 @@
 package onnx
 
 import (
+	"encoding/binary"
 	"fmt"
-	"os"
-	"path/filepath"
-
-	"google.golang.org/protobuf/proto"
 
 	"assay/onnx/internal/pb"
 )
 
-// Encode writes the model in the ONNX format, the same bytes for the same model.
-// All content goes into the one message, which protobuf limits to 2 GB.
-func (m *Model) Encode() ([]byte, error) {
-	graph, err := encodeGraph(m.Graph)
+// encoder turns a model into protobuf messages. Content does not go through them:
+// each raw_data is the number of a tensor, and write puts its content there.
+type encoder struct {
+	tensors []*Tensor
+	beside  *besideFile // where large content goes, nil for into the model
+}
+
+func (e *encoder) model(m *Model) (*pb.Model, error) {
+	graph, err := e.graph(m.Graph)
 	if err != nil {
 		return nil, err
 	}
@@ -26,44 +28,13 @@ func (m *Model) Encode() ([]byte, error) {
 		out.MetadataProps = append(out.MetadataProps, &pb.Entry{Key: key, Value: m.Metadata[key]})
 	}
 	for _, f := range m.Functions {
-		fn, err := encodeFunction(f)
+		fn, err := e.function(f)
 		if err != nil {
 			return nil, fmt.Errorf("function %s: %w", f.Name, err)
 		}
 		out.Functions = append(out.Functions, fn)
 	}
-	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(out)
-	if err != nil {
-		return nil, fmt.Errorf("encode model: %w", err)
-	}
-	return data, nil
-}
-
-// Save writes the model to a file, whole or not at all.
-func (m *Model) Save(path string) error {
-	data, err := m.Encode()
-	if err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".assay-*.onnx")
-	if err != nil {
-		return fmt.Errorf("save model: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Chmod(f.Name(), 0o644)
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("save model: %w", err)
-	}
-	return nil
+	return out, nil
 }
 
 func encodeOpsets(opsets map[string]int64) []*pb.OperatorSet {
@@ -74,12 +45,12 @@ func encodeOpsets(opsets map[string]int64) []*pb.OperatorSet {
 	return out
 }
 
-func encodeFunction(f *Function) (*pb.Function, error) {
-	nodes, err := each(f.Nodes, encodeNode)
+func (e *encoder) function(f *Function) (*pb.Function, error) {
+	nodes, err := each(f.Nodes, e.node)
 	if err != nil {
 		return nil, err
 	}
-	defaults, err := encodeAttributes(f.Defaults)
+	defaults, err := e.attributes(f.Defaults)
 	if err != nil {
 		return nil, err
 	}
@@ -90,12 +61,12 @@ func encodeFunction(f *Function) (*pb.Function, error) {
 	}, nil
 }
 
-func encodeGraph(g *Graph) (*pb.Graph, error) {
-	nodes, err := each(g.Nodes, encodeNode)
+func (e *encoder) graph(g *Graph) (*pb.Graph, error) {
+	nodes, err := each(g.Nodes, e.node)
 	if err != nil {
 		return nil, err
 	}
-	weights, err := each(g.Initializers, encodeTensor)
+	weights, err := each(g.Initializers, e.tensor)
 	if err != nil {
 		return nil, err
 	}
@@ -113,8 +84,8 @@ func encodeValues(list []Value) []*pb.ValueInfo {
 	return out
 }
 
-func encodeNode(n *Node) (*pb.Node, error) {
-	attrs, err := encodeAttributes(n.Attrs)
+func (e *encoder) node(n *Node) (*pb.Node, error) {
+	attrs, err := e.attributes(n.Attrs)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n, err)
 	}
@@ -124,10 +95,10 @@ func encodeNode(n *Node) (*pb.Node, error) {
 	}, nil
 }
 
-func encodeAttributes(attrs Attrs) ([]*pb.Attribute, error) {
+func (e *encoder) attributes(attrs Attrs) ([]*pb.Attribute, error) {
 	var out []*pb.Attribute
 	for _, name := range sortedNames(attrs) {
-		a, err := encodeAttribute(attrs[name])
+		a, err := e.attribute(attrs[name])
 		if err != nil {
 			return nil, fmt.Errorf("attribute %q: %w", name, err)
 		}
@@ -137,7 +108,7 @@ func encodeAttributes(attrs Attrs) ([]*pb.Attribute, error) {
 	return out, nil
 }
 
-func encodeAttribute(v any) (*pb.Attribute, error) {
+func (e *encoder) attribute(v any) (*pb.Attribute, error) {
 	var err error
 	a := &pb.Attribute{}
 	switch v := v.(type) {
@@ -157,22 +128,22 @@ func encodeAttribute(v any) (*pb.Attribute, error) {
 		a.Type, a.Strings = attrStrings, byteStrings(v)
 	case *Tensor:
 		a.Type = attrTensor
-		a.T, err = encodeTensor(v)
+		a.T, err = e.tensor(v)
 	case *Graph:
 		a.Type = attrGraph
-		a.G, err = encodeGraph(v)
+		a.G, err = e.graph(v)
 	case []*Tensor:
 		a.Type = attrTensors
-		a.Tensors, err = each(v, encodeTensor)
+		a.Tensors, err = each(v, e.tensor)
 	case []*Graph:
 		a.Type = attrGraphs
-		a.Graphs, err = each(v, encodeGraph)
+		a.Graphs, err = each(v, e.graph)
 	case *SparseTensor:
 		a.Type = attrSparseTensor
-		a.SparseTensor, err = encodeSparse(v)
+		a.SparseTensor, err = e.sparse(v)
 	case []*SparseTensor:
 		a.Type = attrSparses
-		a.SparseTensors, err = each(v, encodeSparse)
+		a.SparseTensors, err = each(v, e.sparse)
 	case Type:
 		a.Type, a.Tp = attrType, encodeType(v)
 	case []Type:
@@ -201,11 +172,11 @@ func encodeType(t Type) *pb.Type {
 	case KindSparseTensor:
 		return &pb.Type{Value: &pb.Type_SparseTensorType{SparseTensorType: encodeTensorType(t)}}
 	case KindSequence:
-		return &pb.Type{Value: &pb.Type_SequenceType_{SequenceType: &pb.Type_SequenceType{ElemType: encodeType(*t.Of)}}}
+		return &pb.Type{Value: &pb.Type_SequenceType_{SequenceType: &pb.Type_SequenceType{ElemType: encodeType(t.of())}}}
 	case KindOptional:
-		return &pb.Type{Value: &pb.Type_OptionalType{OptionalType: &pb.Type_SequenceType{ElemType: encodeType(*t.Of)}}}
+		return &pb.Type{Value: &pb.Type_OptionalType{OptionalType: &pb.Type_SequenceType{ElemType: encodeType(t.of())}}}
 	case KindMap:
-		return &pb.Type{Value: &pb.Type_MapType_{MapType: &pb.Type_MapType{KeyType: int32(t.Elem), ValueType: encodeType(*t.Of)}}}
+		return &pb.Type{Value: &pb.Type_MapType_{MapType: &pb.Type_MapType{KeyType: int32(t.Elem), ValueType: encodeType(t.of())}}}
 	}
 	return nil
 }
@@ -229,22 +200,27 @@ func encodeTensorType(t Type) *pb.Type_TensorType {
 	return out
 }
 
-func encodeTensor(t *Tensor) (*pb.Tensor, error) {
+func (e *encoder) tensor(t *Tensor) (*pb.Tensor, error) {
 	out := &pb.Tensor{Name: t.Name, DataType: int32(t.Type), Dims: t.Shape, DocString: t.Doc}
 	if t.Type == String {
 		out.StringData = byteStrings(t.strings)
 		return out, nil
 	}
-	raw, err := t.Bytes()
-	out.RawData = raw
-	return out, err
+	if e.beside != nil && t.byteSize() >= besideThreshold {
+		out.DataLocation = 1
+		out.ExternalData = e.beside.place(t)
+		return out, nil
+	}
+	out.RawData = binary.LittleEndian.AppendUint64(nil, uint64(len(e.tensors)))
+	e.tensors = append(e.tensors, t)
+	return out, nil
 }
 
-func encodeSparse(s *SparseTensor) (*pb.SparseTensor, error) {
-	values, err := encodeTensor(s.Values)
+func (e *encoder) sparse(s *SparseTensor) (*pb.SparseTensor, error) {
+	values, err := e.tensor(s.Values)
 	if err != nil {
 		return nil, err
 	}
-	indices, err := encodeTensor(s.Indices)
+	indices, err := e.tensor(s.Indices)
 	return &pb.SparseTensor{Values: values, Indices: indices, Dims: s.Shape}, err
 }

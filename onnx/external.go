@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 
 	"assay/onnx/internal/pb"
 )
@@ -19,18 +20,22 @@ type externalFiles struct {
 	dir string
 }
 
-// external is a place in such a file.
+// external is a place in such a file. Its content is read when it is first used
+// and then kept. It is read rather than mapped: a mapped file that another program
+// cuts short ends the process with a signal that nothing can handle, where a read
+// ends with an error.
 type external struct {
 	files          *externalFiles
 	path           string // relative to the folder
 	offset, length int64
 
-	once sync.Once
+	mu   sync.Mutex
 	data []byte
-	err  error
 }
 
-// locate reads the external_data entries of a tensor whose content takes want bytes.
+// locate reads the external_data entries of a tensor whose content takes want
+// bytes, and makes sure that the file is there and long enough before anything
+// relies on it.
 func (f *externalFiles) locate(entries []*pb.Entry, want int64) (*external, error) {
 	if f == nil {
 		return nil, errors.New("its content is in another file, so the model must be opened from its folder")
@@ -40,11 +45,14 @@ func (f *externalFiles) locate(entries []*pb.Entry, want int64) (*external, erro
 		var err error
 		switch entry.Key {
 		case "location":
-			e.path = entry.Value
+			e.path = filepath.FromSlash(entry.Value)
 		case "offset":
 			e.offset, err = strconv.ParseInt(entry.Value, 10, 64)
 		case "length":
 			e.length, err = strconv.ParseInt(entry.Value, 10, 64)
+			if err == nil && e.length < 0 {
+				err = fmt.Errorf("%d is negative", e.length)
+			}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("its external data has a bad %s: %w", entry.Key, err)
@@ -53,60 +61,85 @@ func (f *externalFiles) locate(entries []*pb.Entry, want int64) (*external, erro
 	if e.length < 0 {
 		e.length = want
 	}
-	if e.offset < 0 || e.length != want || e.offset > math.MaxInt64-want {
+	switch {
+	case e.offset < 0 || e.length != want || e.offset > math.MaxInt64-want:
 		return nil, fmt.Errorf("its external data has offset %d and length %d where its shape wants %d bytes", e.offset, e.length, want)
-	}
-	if !filepath.IsLocal(filepath.FromSlash(e.path)) {
+	case e.path == "":
+		return nil, errors.New("its external data names no file")
+	case !filepath.IsLocal(e.path):
 		return nil, fmt.Errorf("its external data path %q leaves the model's folder", e.path)
 	}
-	return e, e.check()
+	file, err := e.open()
+	if err != nil {
+		return nil, err
+	}
+	return e, file.Close()
 }
 
+// open opens the file and checks that the content is in it. Opening does not wait,
+// as it would for the other end of a pipe.
 func (e *external) open() (*os.File, error) {
 	root, err := os.OpenRoot(e.files.dir)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	f, err := root.Open(filepath.FromSlash(e.path))
+	f, err := root.OpenFile(e.path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("its external data: %w", err)
+		return nil, fmt.Errorf("its external data cannot be opened from the model's folder: %w", err)
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("its external data %q is not a regular file", e.path)
+	case info.Size() < e.offset+e.length:
+		err = fmt.Errorf("its external data ends at byte %d, but %q has only %d bytes", e.offset+e.length, e.path, info.Size())
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
 	}
 	return f, nil
 }
 
-// check makes sure that the file is there and long enough before anything relies on it.
-func (e *external) check() error {
+// read gives the content. After an error the next call tries again.
+func (e *external) read(t *Tensor) ([]byte, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.data != nil {
+		return e.data, nil
+	}
 	f, err := e.open()
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return err
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("its external data %q is not a regular file", e.path)
-	case info.Size() < e.offset+e.length:
-		return fmt.Errorf("its external data ends at byte %d, but %q has only %d bytes", e.offset+e.length, e.path, info.Size())
+	data := make([]byte, e.length)
+	if _, err := f.ReadAt(data, e.offset); err != nil && !(err == io.EOF && e.length == 0) {
+		return nil, fmt.Errorf("tensor %q: its external data: %w", t.Name, err)
 	}
-	return nil
+	e.data = normalBools(t.Type, data)
+	return e.data, nil
 }
 
-// read gives the content, read on first use.
-func (e *external) read(t *Tensor) ([]byte, error) {
-	e.once.Do(func() {
-		var f *os.File
-		if f, e.err = e.open(); e.err != nil {
-			return
+// copyTo writes the content without keeping it.
+func (e *external) copyTo(w io.Writer, t *Tensor) error {
+	e.mu.Lock()
+	data := e.data
+	e.mu.Unlock()
+	if data != nil || t.Type == Bool {
+		data, err := e.read(t)
+		if err == nil {
+			_, err = w.Write(data)
 		}
-		defer f.Close()
-		e.data = make([]byte, e.length)
-		_, e.err = io.ReadFull(io.NewSectionReader(f, e.offset, e.length), e.data)
-	})
-	if e.err != nil {
-		return nil, fmt.Errorf("tensor %q: %w", t.Name, e.err)
+		return err
 	}
-	return e.data, nil
+	f, err := e.open()
+	if err != nil {
+		return fmt.Errorf("tensor %q: %w", t.Name, err)
+	}
+	defer f.Close()
+	_, err = io.CopyN(w, io.NewSectionReader(f, e.offset, e.length), e.length)
+	return err
 }

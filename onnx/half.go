@@ -37,6 +37,27 @@ func Float32ToFloat16(f float32) uint16 {
 	return sign | uint16((rounded-0x38000000)>>13)
 }
 
+// Float64ToFloat16 rounds to the nearest half, ties to even.
+func Float64ToFloat16(v float64) uint16 { return Float32ToFloat16(roundToOdd(v)) }
+
+// Float64ToBFloat16 rounds to the nearest bfloat16, ties to even.
+func Float64ToBFloat16(v float64) uint16 { return Float32ToBFloat16(roundToOdd(v)) }
+
+// roundToOdd gives the float32 next to v that has an odd fraction, or v itself.
+// Rounded on to fewer bits it gives what rounding v at once would (Boldo and
+// Melquiond, "When double rounding is odd", 2005); the nearest float32 may not.
+func roundToOdd(v float64) float32 {
+	f := float32(v)
+	if float64(f) == v || v != v {
+		return f
+	}
+	bits := math.Float32bits(f)
+	if math.Abs(float64(f)) > math.Abs(v) {
+		bits-- // toward zero, by one
+	}
+	return math.Float32frombits(bits | 1)
+}
+
 // BFloat16ToFloat32 widens a bfloat16; every one is a float32.
 func BFloat16ToFloat32(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 

@@ -121,20 +121,23 @@ func (n *Node) Clone() *Node {
 	c.Outputs = slices.Clone(n.Outputs)
 	c.Attrs = make(Attrs, len(n.Attrs))
 	for name, v := range n.Attrs {
-		switch v := v.(type) {
-		case *Graph:
-			c.Attrs[name] = v.Clone()
-		case []*Graph:
-			graphs := make([]*Graph, len(v))
-			for i, g := range v {
-				graphs[i] = g.Clone()
-			}
-			c.Attrs[name] = graphs
-		default:
-			c.Attrs[name] = v
-		}
+		c.Attrs[name] = cloneAttribute(v)
 	}
 	return &c
+}
+
+func cloneAttribute(v any) any {
+	switch v := v.(type) {
+	case *Graph:
+		return v.Clone()
+	case []*Graph:
+		graphs := make([]*Graph, len(v))
+		for i, g := range v {
+			graphs[i] = g.Clone()
+		}
+		return graphs
+	}
+	return v
 }
 
 // Input gives the node's i-th input, "" where it has none.

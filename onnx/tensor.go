@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 	"unsafe"
 )
 
@@ -29,7 +30,11 @@ type SparseTensor struct {
 
 // Element is a Go type that has the memory layout of a tensor's elements.
 type Element interface {
-	float32 | float64 | int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64 | bool
+	integer | float32 | float64 | bool
+}
+
+type integer interface {
+	int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64
 }
 
 // TypeOf gives the tensor element type of a Go type. Float16 and BFloat16 tensors
@@ -78,11 +83,15 @@ func Scalar[T Element](name string, value T) *Tensor {
 	return &Tensor{Name: name, Type: TypeOf[T](), Shape: []int64{}, raw: asBytes([]T{value})}
 }
 
-// NewRawTensor makes a tensor of any fixed-size type over its little-endian bytes.
+// NewRawTensor makes a tensor of any fixed-size type over its little-endian bytes,
+// packed as ONNX packs types of less than a byte. Without a shape it is a scalar.
 func NewRawTensor(name string, t DataType, raw []byte, shape ...int64) (*Tensor, error) {
 	n, ok := Count(shape)
 	if !ok || !t.Valid() || t == String || t.ByteSize(n) != int64(len(raw)) {
 		return nil, fmt.Errorf("tensor %q: %d bytes do not fill %s%v", name, len(raw), t, shape)
+	}
+	if shape == nil {
+		shape = []int64{}
 	}
 	return &Tensor{Name: name, Type: t, Shape: shape, raw: raw}, nil
 }
@@ -184,11 +193,31 @@ func (t *Tensor) Int64s() ([]int64, error) {
 	case Uint32:
 		return convert[uint32, int64](raw), nil
 	case Uint64:
+		if i := slices.IndexFunc(fromBytes[uint64](raw), func(v uint64) bool { return v > math.MaxInt64 }); i >= 0 {
+			return nil, fmt.Errorf("tensor %q: element %d is too large for int64", t.Name, i)
+		}
 		return convert[uint64, int64](raw), nil
 	case Bool:
 		return convert[uint8, int64](raw), nil
+	case Uint4, Int4, Uint2, Int2:
+		return unpackBits(raw, t.Len(), uint(t.Type.bits()), t.Type == Int4 || t.Type == Int2), nil
 	}
 	return nil, fmt.Errorf("tensor %q holds %s, not integers", t.Name, t.Type)
+}
+
+// unpackBits reads n integers of 2 or 4 bits, of which a byte holds the first in
+// its lowest bits.
+func unpackBits(raw []byte, n int64, bits uint, signed bool) []int64 {
+	out := make([]int64, n)
+	for i := range out {
+		at := uint(i) * bits
+		v := int64(raw[at/8]>>(at%8)) & (1<<bits - 1)
+		if signed && v>>(bits-1) == 1 {
+			v -= 1 << bits
+		}
+		out[i] = v
+	}
+	return out
 }
 
 // Float64s gives the elements of a number tensor as float64, in a new slice.
@@ -202,6 +231,8 @@ func (t *Tensor) Float64s() ([]float64, error) {
 		return convert[float32, float64](raw), nil
 	case Float64:
 		return append([]float64{}, fromBytes[float64](raw)...), nil
+	case Uint64:
+		return convert[uint64, float64](raw), nil
 	case Float16, BFloat16:
 		widen := Float16ToFloat32
 		if t.Type == BFloat16 {
@@ -216,7 +247,7 @@ func (t *Tensor) Float64s() ([]float64, error) {
 	}
 	ints, err := t.Int64s()
 	if err != nil {
-		return nil, fmt.Errorf("tensor %q holds %s, not numbers", t.Name, t.Type)
+		return nil, fmt.Errorf("tensor %q holds %s, which has no conversion to float64", t.Name, t.Type)
 	}
 	out := make([]float64, len(ints))
 	for i, v := range ints {
@@ -225,7 +256,9 @@ func (t *Tensor) Float64s() ([]float64, error) {
 	return out, nil
 }
 
-// FromFloat64s makes a tensor of type t from numbers, rounding each to it.
+// FromFloat64s makes a tensor of type t from numbers. Floating-point types round
+// each to the nearest, ties to even; integers take only numbers they can hold, and
+// any number but 0 is true.
 func FromFloat64s(name string, t DataType, values []float64, shape ...int64) (*Tensor, error) {
 	if shape == nil {
 		shape = []int64{int64(len(values))}
@@ -234,58 +267,65 @@ func FromFloat64s(name string, t DataType, values []float64, shape ...int64) (*T
 		return nil, fmt.Errorf("tensor %q: %d values do not fill shape %v", name, len(values), shape)
 	}
 	var raw []byte
+	var err error
 	switch t {
 	case Float32:
-		raw = asBytes(narrow[float32](values))
+		raw = asBytes(mapped(values, func(v float64) float32 { return float32(v) }))
 	case Float64:
 		raw = asBytes(append([]float64{}, values...))
-	case Float16, BFloat16:
-		round := Float32ToFloat16
-		if t == BFloat16 {
-			round = Float32ToBFloat16
-		}
-		halves := make([]uint16, len(values))
-		for i, v := range values {
-			halves[i] = round(float32(v))
-		}
-		raw = asBytes(halves)
+	case Float16:
+		raw = asBytes(mapped(values, Float64ToFloat16))
+	case BFloat16:
+		raw = asBytes(mapped(values, Float64ToBFloat16))
+	case Bool:
+		raw = asBytes(mapped(values, func(v float64) bool { return v != 0 }))
 	case Int64:
-		raw = asBytes(narrow[int64](values))
+		raw, err = integers[int64](values, math.MinInt64, 1<<63)
 	case Int32:
-		raw = asBytes(narrow[int32](values))
+		raw, err = integers[int32](values, math.MinInt32, 1<<31)
 	case Int16:
-		raw = asBytes(narrow[int16](values))
+		raw, err = integers[int16](values, math.MinInt16, 1<<15)
 	case Int8:
-		raw = asBytes(narrow[int8](values))
-	case Uint8, Bool:
-		raw = asBytes(narrow[uint8](values))
+		raw, err = integers[int8](values, math.MinInt8, 1<<7)
+	case Uint8:
+		raw, err = integers[uint8](values, 0, 1<<8)
 	case Uint16:
-		raw = asBytes(narrow[uint16](values))
+		raw, err = integers[uint16](values, 0, 1<<16)
 	case Uint32:
-		raw = asBytes(narrow[uint32](values))
+		raw, err = integers[uint32](values, 0, 1<<32)
 	case Uint64:
-		raw = asBytes(narrow[uint64](values))
+		raw, err = integers[uint64](values, 0, 1<<64)
 	default:
-		return nil, fmt.Errorf("tensor %q: numbers cannot be written as %s", name, t)
+		err = fmt.Errorf("numbers cannot be written as %s", t)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tensor %q: %w", name, err)
 	}
 	return &Tensor{Name: name, Type: t, Shape: shape, raw: raw}, nil
 }
 
-func convert[S, T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64 | float32 | float64](raw []byte) []T {
-	src := fromBytes[S](raw)
-	out := make([]T, len(src))
-	for i, v := range src {
+// integers converts whole numbers from least up to but not including end.
+func integers[T integer](values []float64, least, end float64) ([]byte, error) {
+	out := make([]T, len(values))
+	for i, v := range values {
+		if !(v >= least && v < end && v == math.Trunc(v)) {
+			return nil, fmt.Errorf("%v is not a number of %s", v, TypeOf[T]())
+		}
 		out[i] = T(v)
+	}
+	return asBytes(out), nil
+}
+
+func mapped[S, T any](values []S, f func(S) T) []T {
+	out := make([]T, len(values))
+	for i, v := range values {
+		out[i] = f(v)
 	}
 	return out
 }
 
-func narrow[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64 | float32](values []float64) []T {
-	out := make([]T, len(values))
-	for i, v := range values {
-		out[i] = T(v)
-	}
-	return out
+func convert[S, T integer | float32 | float64](raw []byte) []T {
+	return mapped(fromBytes[S](raw), func(v S) T { return T(v) })
 }
 
 // asBytes and fromBytes reinterpret memory. ONNX is little-endian, as is every

@@ -131,22 +131,27 @@ func TensorOf(elem DataType, shape Shape) Type {
 	return Type{Kind: KindTensor, Elem: elem, Shape: shape}
 }
 
-func (t Type) String() string {
-	of := "?"
-	if t.Of != nil {
-		of = t.Of.String()
+// of is the type of the content, unknown where none is given.
+func (t Type) of() Type {
+	if t.Of == nil {
+		return Type{}
 	}
+	return *t.Of
+}
+
+func (t Type) String() string {
+	of := t.of()
 	switch t.Kind {
 	case KindTensor:
 		return t.Elem.String() + t.Shape.String()
 	case KindSparseTensor:
 		return "sparse " + t.Elem.String() + t.Shape.String()
 	case KindSequence:
-		return "sequence of " + of
+		return "sequence of " + of.String()
 	case KindOptional:
-		return "optional " + of
+		return "optional " + of.String()
 	case KindMap:
-		return "map of " + t.Elem.String() + " to " + of
+		return "map of " + t.Elem.String() + " to " + of.String()
 	}
 	return "unknown type"
 }

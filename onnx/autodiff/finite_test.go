@@ -1,0 +1,665 @@
+package autodiff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"assay/internal/model/ort"
+	"assay/onnx"
+	"assay/onnx/autodiff/internal/float64eval"
+)
+
+// The check of a gradient: what Pullback gives is compared with central differences
+// of the forward graph, both in float64. Differences are taken along every coordinate
+// of small values, along random directions and some coordinates of large ones, at two
+// step sizes of which Richardson's extrapolation removes the error of second order.
+const (
+	tolerance   = 1e-5 // relative to the norm of what is compared
+	tolerance32 = 2e-3 // of the same graph in float32 under full optimization
+
+	step        = 2e-4
+	fewValues   = 64 // up to here every coordinate is tried
+	directions  = 8
+	coordinates = 24
+
+	// Rounding spoils a difference by about this times the size of the sum that is
+	// differentiated: the absolute floor of the comparison is tied to it.
+	roundoff = 1e-15
+
+	nudges = 4 // away from kinks
+)
+
+// gradientCheck is one model at one point.
+type gradientCheck struct {
+	model *onnx.Model
+	feeds map[string]float64eval.Value // of the model's free inputs, in their own types
+	fixed []string                     // values not to be differentiated
+	seed  uint64
+	few   bool    // differences along few directions only, for whole networks
+	loose float64 // relative error allowed in float32, 0 for the usual
+}
+
+// errStraight says that a gradient is not meant to be the derivative.
+type errStraight struct{ nodes []*onnx.Node }
+
+func (e errStraight) Error() string {
+	return fmt.Sprintf("straight through %v", e.nodes)
+}
+
+// errKink says that differences do not exist, at any of the points tried.
+var errKink = errors.New("there is a kink at every point tried")
+
+// run checks the gradients of all outputs with respect to all inputs and weights,
+// and gives the number of values compared.
+func (c gradientCheck) run() (int, error) {
+	g, err := New(c.model)
+	if err != nil {
+		return 0, err
+	}
+	c.model = g.Model()
+	for try := range nudges {
+		compared, err := c.atPoint()
+		if !errors.Is(err, errKink) {
+			return compared, err
+		}
+		if c, err = c.nudged(uint64(try)); err != nil {
+			return 0, err
+		}
+	}
+	return 0, errKink
+}
+
+// structural are inputs of operators that are of floating point but steer the shape
+// or the kind of the computation.
+var structural = map[string][]int{
+	"Resize": {1, 2}, "Upsample": {1}, "Range": {0, 1, 2}, "OneHot": {0, 1},
+	"NonMaxSuppression": {0, 1, 2, 3, 4}, "Dropout": {1},
+	"HannWindow": {0}, "HammingWindow": {0}, "BlackmanWindow": {0}, "MelWeightMatrix": {0, 1, 2, 3, 4},
+}
+
+// params are the values to differentiate with respect to: inputs, then weights.
+func (c gradientCheck) params() (all, weights []string) {
+	graph := c.model.Graph
+	held := slices.Clone(c.fixed)
+	used := map[string]bool{}
+	for _, n := range graph.Nodes {
+		for i, v := range n.Inputs {
+			if slices.Contains(structural[n.OpType()], i) {
+				held = append(held, v)
+			}
+			used[v] = true
+		}
+	}
+	for _, v := range graph.FreeInputs() {
+		if v.Type.Kind == onnx.KindTensor && v.Type.Elem.IsFloat() && !slices.Contains(held, v.Name) {
+			all = append(all, v.Name)
+		}
+	}
+	for _, t := range graph.Initializers {
+		if t.Type.IsFloat() && t.Len() > 0 && used[t.Name] && !slices.Contains(held, t.Name) {
+			all, weights = append(all, t.Name), append(weights, t.Name)
+		}
+	}
+	return all, weights
+}
+
+// nudged moves all that is differentiated by a little.
+func (c gradientCheck) nudged(try uint64) (gradientCheck, error) {
+	const size = 0.03
+	rng := rand.New(rand.NewPCG(c.seed, 1000+try))
+	all, _ := c.params()
+	move := func(t *onnx.Tensor) (*onnx.Tensor, error) {
+		values, err := t.Float64s()
+		if err != nil {
+			return nil, err
+		}
+		for i := range values {
+			values[i] += size * (2*rng.Float64() - 1)
+		}
+		return onnx.FromFloat64s(t.Name, t.Type, values, t.Shape...)
+	}
+	c.model = c.model.Clone()
+	for i, t := range c.model.Graph.Initializers {
+		if slices.Contains(all, t.Name) {
+			moved, err := move(t)
+			if err != nil {
+				return c, err
+			}
+			c.model.Graph.Initializers[i] = moved
+		}
+	}
+	feeds := map[string]float64eval.Value{}
+	for _, v := range c.model.Graph.FreeInputs() {
+		feeds[v.Name] = c.feeds[v.Name]
+		t, ok := c.feeds[v.Name].(*ort.Tensor)
+		if !ok || !slices.Contains(all, v.Name) {
+			continue
+		}
+		constant, err := t.ONNX(v.Name)
+		if err != nil {
+			return c, err
+		}
+		if constant, err = move(constant); err != nil {
+			return c, err
+		}
+		if feeds[v.Name], err = ort.FromONNX(constant); err != nil {
+			return c, err
+		}
+	}
+	c.feeds = feeds
+	return c, nil
+}
+
+// atPoint is run at the point given alone.
+func (c gradientCheck) atPoint() (compared int, err error) {
+	model, err := float64eval.Convert(c.model)
+	if err != nil {
+		return 0, err
+	}
+	params, weights := c.params()
+	if len(params) == 0 {
+		return 0, errors.New("it has no input of floating point")
+	}
+	if err := c.forwardInOwnTypes(model); err != nil {
+		return 0, err
+	}
+	forward, err := float64eval.New(model, weights...)
+	if err != nil {
+		return 0, err
+	}
+	defer forward.Close()
+	feeds, err := widened(c.feeds)
+	if err != nil {
+		return 0, err
+	}
+	outputs, err := forward.Run(feeds)
+	if err != nil {
+		return 0, fmt.Errorf("forward: %w", err)
+	}
+	for _, w := range weights {
+		if feeds[w], err = ort.FromONNX(model.Graph.Initializer(w)); err != nil {
+			return 0, err
+		}
+	}
+	rng := rand.New(rand.NewPCG(c.seed, 1))
+	point := &point{forward: forward, feeds: feeds, rng: rng, few: c.few}
+	var grads []map[string][]float64 // of each of point.outputs
+	for _, v := range c.model.Graph.Outputs {
+		if v.Type.Kind != onnx.KindTensor || !v.Type.Elem.IsFloat() {
+			continue
+		}
+		y := outputs[v.Name].(*ort.Tensor)
+		seed := make([]float64, y.Len())
+		for i, v := range ort.Data[float64](y) {
+			if seed[i] = rng.NormFloat64(); math.IsNaN(v) || math.IsInf(v, 0) {
+				seed[i] = 0
+			}
+		}
+		of, err := c.gradients(model, v, feeds, ort.NewTensor(seed, y.Shape...), params)
+		if err != nil {
+			return 0, fmt.Errorf("of %s: %w", v.Name, err)
+		}
+		point.outputs, point.seeds, grads = append(point.outputs, v.Name), append(point.seeds, seed), append(grads, of)
+	}
+	if len(grads) == 0 {
+		return 0, errors.New("it has no output of floating point")
+	}
+	kink := false
+	for _, name := range params {
+		measured, err := point.measure(name)
+		if err != nil {
+			return 0, fmt.Errorf("differences: %w", err)
+		}
+		for o, output := range point.outputs {
+			err := measured.compare(o, grads[o][name])
+			if errors.Is(err, errKink) {
+				kink = true
+				continue
+			}
+			if err != nil {
+				return 0, fmt.Errorf("d%s/d%s: %w", output, name, err)
+			}
+			compared += len(measured.along)
+		}
+	}
+	if kink {
+		return compared, errKink
+	}
+	return compared, nil
+}
+
+// gradients gives the gradient of an output with respect to each of params, by the
+// graph in float64, after making sure that the runtime makes the same of the graph
+// in its own types.
+func (c gradientCheck) gradients(model *onnx.Model, output onnx.Value, feeds map[string]float64eval.Value, seed *ort.Tensor, params []string) (map[string][]float64, error) {
+	zero := map[string][]float64{}
+	g, err := pullbackModel(model, output.Name, onnx.Float64, params)
+	if none := (*NoPath)(nil); errors.As(err, &none) {
+		for _, name := range params {
+			zero[name] = make([]float64, feeds[name].(*ort.Tensor).Len())
+		}
+		return zero, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	backward, err := float64eval.New(g)
+	if err != nil {
+		return nil, err
+	}
+	defer backward.Close()
+	with := map[string]float64eval.Value{g.Graph.Inputs[len(g.Graph.Inputs)-1].Name: seed}
+	for _, v := range g.Graph.FreeInputs()[:len(g.Graph.FreeInputs())-1] {
+		with[v.Name] = feeds[v.Name]
+	}
+	got, err := backward.Run(with)
+	if err != nil {
+		return nil, fmt.Errorf("backward: %w", err)
+	}
+	grads := map[string][]float64{}
+	for i, name := range params {
+		d := got[g.Graph.Outputs[i].Name].(*ort.Tensor)
+		if x := feeds[name].(*ort.Tensor); !slices.Equal(d.Shape, x.Shape) {
+			return nil, fmt.Errorf("the gradient of %s has the shape %v, not %v", name, d.Shape, x.Shape)
+		}
+		grads[name] = ort.Data[float64](d)
+	}
+	return grads, c.inOwnTypes(output, seed, params, grads)
+}
+
+// pullbackModel is the model with the gradients of an output as its only outputs, and
+// the weights of the output's elements as the last input.
+func pullbackModel(m *onnx.Model, output string, elem onnx.DataType, params []string) (*onnx.Model, error) {
+	g, err := New(m)
+	if err != nil {
+		return nil, err
+	}
+	types, err := inferred(g.model)
+	if err != nil {
+		return nil, err
+	}
+	shape := types.Of(output).Shape
+	seed := g.Name("seed")
+	g.Graph.Inputs = append(g.Graph.Inputs, onnx.Value{Name: seed, Type: onnx.TensorOf(elem, shape)})
+	grads, err := g.Pullback(output, seed, params...)
+	if err != nil {
+		return nil, err
+	}
+	if len(grads.StraightThrough) > 0 {
+		return nil, errStraight{grads.StraightThrough}
+	}
+	g.Graph.Outputs = nil
+	for i, name := range grads.Names {
+		g.OutputAs("gradient", name, types.Of(params[i]).Elem, types.Of(params[i]).Shape)
+	}
+	return g.Model(), nil
+}
+
+// inOwnTypes runs the gradient in the model's own types under full optimization.
+func (c gradientCheck) inOwnTypes(output onnx.Value, seed *ort.Tensor, params []string, want map[string][]float64) error {
+	g, err := pullbackModel(c.model, output.Name, output.Type.Elem, params)
+	if err != nil {
+		return err
+	}
+	s, err := ort.New(g, ort.Options{Threads: 1})
+	if err != nil {
+		return fmt.Errorf("in float32: %w", err)
+	}
+	defer s.Close()
+	inputs := make([]any, len(s.Inputs()))
+	for i, v := range s.Inputs() {
+		inputs[i] = c.feeds[v.Name]
+	}
+	if inputs[len(inputs)-1], err = narrowed(seed, output.Type.Elem); err != nil {
+		return err
+	}
+	got, err := runAll(s, inputs)
+	if err != nil {
+		return fmt.Errorf("in float32: %w", err)
+	}
+	for i, name := range params {
+		t, err := got[i].ONNX(name)
+		if err != nil {
+			return err
+		}
+		values, err := t.Float64s()
+		if err != nil {
+			return err
+		}
+		if e := distance(values, want[name]); !(e <= max(tolerance32, c.loose)*norm(want[name])+c.floor32(want)) {
+			return fmt.Errorf("in %s the gradient of %s is %v, in float64 %v", t.Type, name, clip(values), clip(want[name]))
+		}
+	}
+	return nil
+}
+
+// forwardInOwnTypes checks the float64 evaluation against the runtime's.
+func (c gradientCheck) forwardInOwnTypes(wide *onnx.Model) error {
+	feeds, err := widened(c.feeds)
+	if err != nil || slices.ContainsFunc(wide.Graph.Nodes, float64eval.Random) {
+		return err
+	}
+	e, err := float64eval.ByNode(wide)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	want, err := e.Run(feeds)
+	if err != nil {
+		return fmt.Errorf("forward: %w", err)
+	}
+	s, err := ort.New(c.model, ort.Options{Threads: 1})
+	if err != nil {
+		return fmt.Errorf("forward in float32: %w", err)
+	}
+	defer s.Close()
+	inputs := make([]any, len(s.Inputs()))
+	for i, v := range s.Inputs() {
+		inputs[i] = c.feeds[v.Name]
+	}
+	got, err := runAll(s, inputs)
+	if err != nil {
+		return fmt.Errorf("forward in float32: %w", err)
+	}
+	for i, v := range s.Outputs() {
+		if got[i] == nil {
+			continue
+		}
+		y, ok := want[v.Name].(*ort.Tensor)
+		if !ok || !slices.Equal(y.Shape, got[i].Shape) {
+			return fmt.Errorf("forward: %s is %v in float64, %v in the runtime", v.Name, want[v.Name], got[i])
+		}
+		if a, b := numbers(y), numbers(got[i]); v.Type.Elem.IsFloat() && !(distance(a, b) <= max(tolerance32, c.loose)*norm(a)+1e-5) {
+			return fmt.Errorf("forward: %s is %v in float64, %v in the runtime", v.Name, clip(a), clip(b))
+		}
+	}
+	return nil
+}
+
+// floor32 is the error that float32 may make in a gradient that is small beside the
+// others.
+func (c gradientCheck) floor32(all map[string][]float64) float64 {
+	largest := 0.0
+	for _, g := range all {
+		largest = max(largest, norm(g))
+	}
+	return 1e-5 * max(largest, 1e-2)
+}
+
+func runAll(s *ort.Session, inputs []any) ([]*ort.Tensor, error) {
+	tensors := make([]*ort.Tensor, len(inputs))
+	plain := true
+	for i, x := range inputs {
+		t, ok := x.(*ort.Tensor)
+		plain = plain && ok
+		tensors[i] = t
+	}
+	outputs := make([]*ort.Tensor, len(s.Outputs()))
+	if plain {
+		return outputs, s.Run(context.Background(), tensors, outputs)
+	}
+	values, err := s.RunValues(context.Background(), inputs...)
+	if err != nil {
+		return nil, err
+	}
+	for i, v := range values {
+		outputs[i], _ = v.(*ort.Tensor)
+	}
+	return outputs, nil
+}
+
+// point evaluates the weighted sums of a model's outputs around one point.
+type point struct {
+	forward *float64eval.Evaluator
+	feeds   map[string]float64eval.Value
+	outputs []string
+	seeds   [][]float64
+	rng     *rand.Rand
+	few     bool
+}
+
+// sums gives Σ seed·output of each output, and Σ |seed·output|.
+func (p *point) sums() (sums, sizes []float64, err error) {
+	got, err := p.forward.Run(p.feeds)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, name := range p.outputs {
+		sum, size := 0.0, 0.0
+		y := ort.Data[float64](got[name].(*ort.Tensor))
+		if len(y) != len(p.seeds[i]) {
+			return nil, nil, fmt.Errorf("%s has %d elements, and %d at the point itself", name, len(y), len(p.seeds[i]))
+		}
+		for j, v := range y {
+			if p.seeds[i][j] == 0 {
+				continue // an output that is not finite
+			}
+			sum += v * p.seeds[i][j]
+			size += math.Abs(v * p.seeds[i][j])
+		}
+		sums, sizes = append(sums, sum), append(sizes, size)
+	}
+	return sums, sizes, nil
+}
+
+// measured are differences with respect to one value.
+type measured struct {
+	along [][]float64    // directions
+	slope [][]difference // by output, then direction
+}
+
+type difference struct {
+	slope float64
+	rough bool    // the differences at two steps do not agree: no derivative here
+	noise float64 // what rounding may have done
+}
+
+func (p *point) measure(name string) (*measured, error) {
+	x := p.feeds[name].(*ort.Tensor)
+	m := &measured{along: p.alongs(ort.Data[float64](x)), slope: make([][]difference, len(p.outputs))}
+	for _, along := range m.along {
+		d, err := p.difference(name, along, step)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(d, func(d difference) bool { return d.rough }) {
+			// A kink nearby may be out of the reach of a smaller step.
+			if d, err = p.difference(name, along, step/100); err != nil {
+				return nil, err
+			}
+		}
+		for o := range d {
+			m.slope[o] = append(m.slope[o], d[o])
+		}
+	}
+	return m, nil
+}
+
+// alongs chooses the directions for a value, which leave alone what is not finite.
+func (p *point) alongs(x []float64) [][]float64 {
+	var finite []int
+	for i, v := range x {
+		if !math.IsNaN(v) && !math.IsInf(v, 0) {
+			finite = append(finite, i)
+		}
+	}
+	dirs, coords := directions, coordinates
+	if p.few {
+		dirs, coords = 2, 3
+	}
+	var list [][]float64
+	if len(finite) > fewValues || p.few && len(finite) > dirs+coords {
+		for range dirs {
+			d := make([]float64, len(x))
+			for _, i := range finite {
+				d[i] = 2*float64(p.rng.IntN(2)) - 1
+			}
+			list = append(list, d)
+		}
+		p.rng.Shuffle(len(finite), func(i, j int) { finite[i], finite[j] = finite[j], finite[i] })
+		finite = finite[:coords]
+	}
+	for _, i := range finite {
+		d := make([]float64, len(x))
+		d[i] = 1
+		list = append(list, d)
+	}
+	return list
+}
+
+// difference gives the slope of each output's sum along a direction.
+func (p *point) difference(name string, along []float64, h float64) ([]difference, error) {
+	x := p.feeds[name].(*ort.Tensor)
+	defer func() { p.feeds[name] = x }()
+	origin := ort.Data[float64](x)
+	size := 1.0
+	for i, d := range along {
+		if d != 0 {
+			size = max(size, math.Abs(origin[i]))
+		}
+	}
+	h *= size
+	var f [5][]float64
+	var sizes []float64
+	for k, move := range []float64{-1, -0.5, 0, 0.5, 1} {
+		moved := slices.Clone(origin)
+		for i, d := range along {
+			moved[i] += move * h * d
+		}
+		p.feeds[name] = ort.NewTensor(moved, x.Shape...)
+		var err error
+		if f[k], sizes, err = p.sums(); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]difference, len(p.outputs))
+	for o := range out {
+		whole := (f[4][o] - f[0][o]) / (2 * h)
+		half := (f[3][o] - f[1][o]) / h
+		noise := roundoff * (sizes[o] + 1e-3) / h
+		left, right := (f[2][o]-f[1][o])/(h/2), (f[3][o]-f[2][o])/(h/2)
+		scale := max(math.Abs(left), math.Abs(right))
+		out[o] = difference{
+			slope: (4*half - whole) / 3,
+			noise: noise,
+			// A smooth function's one-sided slopes differ by h·f''.
+			// A difference that is not a number is at the edge of the domain.
+			rough: !(math.Abs(whole-half) <= 1e-5*scale+10*noise && math.Abs(left-right) <= 0.02*scale+10*noise),
+		}
+	}
+	return out, nil
+}
+
+// compare compares with the gradient of output o.
+func (m *measured) compare(o int, grad []float64) error {
+	var have, want []float64
+	noise := 0.0
+	for i, along := range m.along {
+		sum := 0.0
+		for j, d := range along {
+			if d != 0 {
+				sum += d * grad[j]
+			}
+		}
+		have, want = append(have, sum), append(want, m.slope[o][i].slope)
+		noise += m.slope[o][i].noise * m.slope[o][i].noise
+	}
+	limit := tolerance*max(norm(want), norm(have)) + 10*math.Sqrt(noise)
+	if distance(have, want) <= limit {
+		return nil
+	}
+	// Is it only where the function has no derivative?
+	worst, kinks := -1, 0
+	for i := range want {
+		switch {
+		case m.slope[o][i].rough:
+			kinks++
+		case worst < 0 || !(math.Abs(have[i]-want[i]) <= math.Abs(have[worst]-want[worst])):
+			worst = i
+		}
+	}
+	if worst >= 0 && (kinks == 0 || !(math.Abs(have[worst]-want[worst]) <= limit)) {
+		return fmt.Errorf("along element or direction %d the gradient is %.9g, the difference %.9g; all: %v, differences %v",
+			worst, have[worst], want[worst], clip(have), clip(want))
+	}
+	return errKink
+}
+
+func norm(v []float64) float64 { return distance(v, make([]float64, len(v))) }
+
+func distance(a, b []float64) float64 {
+	sum := 0.0
+	for i := range a {
+		if a[i] != b[i] { // equal infinities are no distance apart
+			sum += (a[i] - b[i]) * (a[i] - b[i])
+		}
+	}
+	return math.Sqrt(sum)
+}
+
+func clip(v []float64) string {
+	var b strings.Builder
+	for i, x := range v {
+		if i == 12 {
+			fmt.Fprintf(&b, "… (%d)", len(v))
+			break
+		}
+		fmt.Fprintf(&b, "%.6g ", x)
+	}
+	return b.String()
+}
+
+// widened gives feeds in float64.
+func widened(feeds map[string]float64eval.Value) (map[string]float64eval.Value, error) {
+	out := map[string]float64eval.Value{}
+	for name, v := range feeds {
+		w, err := widen(v)
+		if err != nil {
+			return nil, fmt.Errorf("input %s: %w", name, err)
+		}
+		out[name] = w
+	}
+	return out, nil
+}
+
+func widen(v float64eval.Value) (float64eval.Value, error) {
+	switch v := v.(type) {
+	case *ort.Tensor:
+		return narrowed(v, onnx.Float64)
+	case []any:
+		list := make([]any, len(v))
+		for i, x := range v {
+			w, err := widen(x)
+			if err != nil {
+				return nil, err
+			}
+			list[i] = w
+		}
+		return list, nil
+	}
+	return v, nil
+}
+
+// narrowed gives a tensor of floating point in another type, others as they are.
+func narrowed(t *ort.Tensor, to onnx.DataType) (*ort.Tensor, error) {
+	if !t.Type.IsFloat() || t.Type == to {
+		return t, nil
+	}
+	c, err := t.ONNX("")
+	if err != nil {
+		return nil, err
+	}
+	values, err := c.Float64s()
+	if err != nil {
+		return nil, err
+	}
+	if c, err = onnx.FromFloat64s("", to, values, append([]int64{}, t.Shape...)...); err != nil {
+		return nil, err
+	}
+	return ort.FromONNX(c)
+}
