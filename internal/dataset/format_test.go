@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -225,6 +226,19 @@ func TestGreyImages(t *testing.T) {
 	if !slices.Equal(d.X, []float32{0, 128, 0, 0, 0, 128, 0, 0, 0, 128, 0, 0}) {
 		t.Errorf("in colour: %v", d.X)
 	}
+}
+
+// A header that claims 2^31 pixels a side, or a size unlike the schema's, is refused before anything is decoded.
+func TestHostileImage(t *testing.T) {
+	data := picture(t, 2, 2, color.White)
+	binary.BigEndian.PutUint32(data[16:], 1<<31-1)
+	binary.BigEndian.PutUint32(data[20:], 1<<31-1)
+	binary.BigEndian.PutUint32(data[29:], crc32.ChecksumIEEE(data[12:29]))
+	dir := filepath.Dir(filepath.Dir(write(t, "data/a/1.png", data)))
+	_, err := Load(t.Context(), dir, Options{})
+	fails(t, err, "no file is a readable image", "1.png")
+	_, err = Load(t.Context(), dir, Options{Schema: &Schema{Shape: []int{3, 2, 2}}})
+	fails(t, err, "1.png", "record 1")
 }
 
 // member is a file of a zip.

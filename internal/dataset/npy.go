@@ -20,7 +20,7 @@ const maxNPYHeader = 1 << 16
 
 // openNPY opens an NPY file of features. Its labels are in another file, or in its
 // last column where it is a table.
-func openNPY(ctx context.Context, src source, o *Options) (format, error) {
+func openNPY(ctx context.Context, src input, o *Options) (format, error) {
 	features, err := readNPY(ctx, src)
 	if err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ func openNPY(ctx context.Context, src source, o *Options) (format, error) {
 	return newArrayFormat(features, labels, o)
 }
 
-func readNPY(ctx context.Context, src source) (*array, error) {
+func readNPY(ctx context.Context, src input) (*array, error) {
 	r, err := src.open(ctx)
 	if err != nil {
 		return nil, err
