@@ -181,12 +181,15 @@ func (p *pass) einsumOperand(n *onnx.Node, dy string, terms []string, result str
 	// A letter that stands twice takes the diagonal: its second place gets a letter
 	// of its own and an identity matrix that ties the two.
 	own, seen := "", ""
-	for _, r := range terms[i] {
+	for at, r := range terms[i] {
 		letter := string(r)
 		if letter != "." && strings.Contains(seen, letter) {
 			fresh := freshLetter(strings.Join(terms, "") + result + seen + own)
-			size := p.shape(x)[len(own)]
-			if !size.Known() || strings.Contains(own, ".") {
+			if strings.Contains(own, ".") { // places after the ellipsis are counted from the end
+				at += int(rank) - len(terms[i])
+			}
+			size := p.shape(x)[at]
+			if !size.Known() {
 				return "", fmt.Errorf("the size of the diagonal %q is not known", letter)
 			}
 			sources, inputs = append(sources, letter+fresh), append(inputs, p.identity(size.Size))

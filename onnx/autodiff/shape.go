@@ -374,7 +374,7 @@ func (p *pass) unslicedWhole(n *onnx.Node, dy string) (string, bool) {
 // padGradient cuts the padding off. What it repeated of x, in the modes that do, is
 // added to where it came from. A constant's gradient is the sum over the padding.
 func padGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
-	x, pads := n.Inputs[0], n.Inputs[1]
+	pads := n.Inputs[1]
 	grads := make([]string, 3)
 	if n.Text("mode", "constant") != "constant" {
 		grad, err := p.padded(n, dy[0])
@@ -400,7 +400,6 @@ func padGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 		outside := p.Op("Sub", nil, p.Op("ReduceSum", all, dy[0]), p.Op("ReduceSum", all, grads[0]))
 		grads[2] = p.reshapedLike(outside, value)
 	}
-	_ = x
 	return grads, nil
 }
 

@@ -87,6 +87,13 @@ var activations = map[string]reference{
 		return one(broadcast(in[0], in[1], math.Mod))
 	},
 	"Dropout": dropout,
+	"Mean": func(_ *onnx.Node, in []*array) ([]*array, error) {
+		sum := in[0]
+		for _, x := range in[1:] {
+			sum = broadcast(sum, x, func(a, b float64) float64 { return a + b })
+		}
+		return one(sum.mapped(func(v float64) float64 { return v / float64(len(in)) }))
+	},
 }
 
 func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }

@@ -1,0 +1,112 @@
+package autodiff
+
+import (
+	"errors"
+	"fmt"
+
+	"assay/onnx"
+)
+
+// transforms holds Fourier transforms and the determinant.
+var transforms = map[string]operator{
+	"DFT": {gradient: dftGradient},
+	"Det": {gradient: detGradient},
+}
+
+// dftGradient: the adjoint of Σ x·e^(-jωn) is the sum with the sign of ω turned, n
+// times the inverse transform; a one-sided spectrum is filled up with zeros, a real
+// signal takes the real part.
+func dftGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
+	x := n.Inputs[0]
+	rank, err := p.rank(x)
+	if err != nil {
+		return nil, err
+	}
+	parts := p.shape(x)[rank-1]
+	inverse, oneSided := n.Int("inverse", 0), n.Int("onesided", 0) != 0
+	switch {
+	case inverse != 0 && oneSided:
+		return nil, errors.New("its onesided inverse is not supported")
+	case !parts.Known():
+		return nil, fmt.Errorf("it is not known whether %q is real", x)
+	}
+	axis := int64(-2)
+	if n.Input(2) != "" {
+		given, ok := p.known(n.Input(2))
+		if !ok || len(given) != 1 {
+			return nil, errors.New("its axis is not a constant")
+		}
+		axis = given[0]
+	}
+	if axis, err = counted(axis, rank); err != nil {
+		return nil, err
+	}
+	length := p.sizeAlong(x, axis)
+	if n.Input(1) != "" {
+		length = p.Op("Reshape", nil, p.toInt64(n.Input(1)), p.Ints(1))
+	}
+	d := dy[0]
+	if oneSided {
+		d = p.lengthened(d, length, axis)
+	}
+	at := p.Number(onnx.Int64, float64(axis))
+	grad := p.Op("DFT", onnx.Attrs{"inverse": 1 - inverse}, d, "", at)
+	scale := p.cast(length)
+	if inverse == 0 {
+		grad = p.Op("Mul", nil, grad, scale)
+	} else {
+		grad = p.Op("Div", nil, grad, scale)
+	}
+	if parts.Size == 1 {
+		grad = p.Op("Slice", nil, grad, p.Ints(0), p.Ints(1), p.Ints(rank-1))
+	}
+	if n.Input(1) != "" { // what was cut off or filled up
+		grad = p.lengthened(grad, p.sizeAlong(x, axis), axis)
+	}
+	return []string{grad}, nil
+}
+
+// lengthened cuts a value off or fills it up with zeros along an axis.
+func (p *pass) lengthened(value, length string, axis int64) string {
+	have := p.Op("Slice", nil, p.Op("Shape", nil, value), p.Ints(axis), p.Ints(axis+1))
+	return p.Op("Pad", nil, value, p.joined(p.Ints(0), p.Op("Sub", nil, length, have)), "", p.Ints(axis))
+}
+
+// detGradient is that of the matrix of cofactors, each from its own minor, so that it
+// holds for singular matrices too.
+func detGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
+	const most = 16
+	x := n.Inputs[0]
+	shape := p.shape(x)
+	if len(shape) < 2 || shape[len(shape)-1].Size < 1 || shape[len(shape)-1].Size > most {
+		return nil, fmt.Errorf("the size of its matrices is not known or above %d", most)
+	}
+	size := shape[len(shape)-1].Size
+	d := p.Op("Unsqueeze", nil, dy[0], p.Ints(-2, -1))
+	if size == 1 {
+		return []string{d}, nil
+	}
+	var index []int64
+	signs := make([]float64, size*size)
+	for i := range size {
+		for j := range size {
+			signs[i*size+j] = float64(1 - 2*((i+j)%2))
+			for r := range size {
+				for c := range size {
+					if r != i && c != j {
+						index = append(index, r*size+c)
+					}
+				}
+			}
+		}
+	}
+	sign, err := onnx.FromFloat64s("", p.float, signs, size, size)
+	if err != nil {
+		return nil, err
+	}
+	flat := p.Op("Reshape", nil, x, p.Ints(-1, size*size))
+	minors := p.Op("Gather", onnx.Attrs{"axis": int64(1)}, flat, p.Ints(index...))
+	cofactors := p.Op("Det", nil, p.Op("Reshape", nil, minors, p.Ints(-1, size*size, size-1, size-1)))
+	cofactors = p.Op("Mul", nil, p.reshapedLike(cofactors, x), p.Constant(sign))
+	return []string{p.Op("Mul", nil, d, cofactors)}, nil
+}
