@@ -22,26 +22,16 @@ func dftGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts := p.shape(x)[rank-1]
 	inverse, oneSided := n.Int("inverse", 0), n.Int("onesided", 0) != 0
-	switch {
-	case inverse != 0 && oneSided:
+	if inverse != 0 && oneSided {
 		return nil, errors.New("its onesided inverse is not supported")
-	case !parts.Known():
-		return nil, fmt.Errorf("it is not known whether %q is real", x)
 	}
-	axis := int64(-2)
-	if n.Input(2) != "" {
-		given, ok := p.known(n.Input(2))
-		if !ok || len(given) != 1 {
-			return nil, errors.New("its axis is not a constant")
-		}
-		axis = given[0]
+	axis := p.Ints(-2)
+	if given := n.Input(2); given != "" {
+		axis = p.Op("Reshape", nil, p.toInt64(given), p.Ints(1))
 	}
-	if axis, err = counted(axis, rank); err != nil {
-		return nil, err
-	}
-	length := p.sizeAlong(x, axis)
+	size := p.Op("Gather", nil, p.shapeOf(x), axis)
+	length := size
 	if n.Input(1) != "" {
 		length = p.Op("Reshape", nil, p.toInt64(n.Input(1)), p.Ints(1))
 	}
@@ -49,27 +39,26 @@ func dftGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	if oneSided {
 		d = p.lengthened(d, length, axis)
 	}
-	at := p.Number(onnx.Int64, float64(axis))
-	grad := p.Op("DFT", onnx.Attrs{"inverse": 1 - inverse}, d, "", at)
+	grad := p.Op("DFT", onnx.Attrs{"inverse": 1 - inverse}, d, "", p.Op("Squeeze", nil, axis))
 	scale := p.cast(length)
 	if inverse == 0 {
 		grad = p.Op("Mul", nil, grad, scale)
 	} else {
 		grad = p.Op("Div", nil, grad, scale)
 	}
-	if parts.Size == 1 {
-		grad = p.Op("Slice", nil, grad, p.Ints(0), p.Ints(1), p.Ints(rank-1))
+	if p.shape(x)[rank-1].Size != 2 {
+		grad = p.Op("Slice", nil, grad, p.Ints(0), p.sizeAlong(x, rank-1), p.Ints(rank-1))
 	}
 	if n.Input(1) != "" { // what was cut off or filled up
-		grad = p.lengthened(grad, p.sizeAlong(x, axis), axis)
+		grad = p.lengthened(grad, size, axis)
 	}
 	return []string{grad}, nil
 }
 
 // lengthened cuts a value off or fills it up with zeros along an axis.
-func (p *pass) lengthened(value, length string, axis int64) string {
-	have := p.Op("Slice", nil, p.Op("Shape", nil, value), p.Ints(axis), p.Ints(axis+1))
-	return p.Op("Pad", nil, value, p.joined(p.Ints(0), p.Op("Sub", nil, length, have)), "", p.Ints(axis))
+func (p *pass) lengthened(value, length, axis string) string {
+	have := p.Op("Gather", nil, p.Op("Shape", nil, value), axis)
+	return p.Op("Pad", nil, value, p.joined(p.Ints(0), p.Op("Sub", nil, length, have)), "", axis)
 }
 
 // detGradient is that of the matrix of cofactors, each from its own minor, so that it
