@@ -34,8 +34,9 @@ type Graph struct {
 	model *onnx.Model
 }
 
-// New prepares a copy of the model: local functions are inlined and operators
-// brought to the forms of Opset. The model itself is not changed.
+// New prepares a copy of the model: local functions are inlined, operators brought to
+// the forms of Opset, and those that are compositions of others, such as Attention,
+// written out as these. The model itself is not changed.
 func New(m *onnx.Model) (*Graph, error) {
 	m = m.Clone()
 	if err := m.Inline(); err != nil {
@@ -45,7 +46,11 @@ func New(m *onnx.Model) (*Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Graph{Builder: onnx.Extend(m.Graph), model: m}, nil
+	b := onnx.Extend(m.Graph)
+	if err := expand(b, m); err != nil {
+		return nil, err
+	}
+	return &Graph{Builder: b, model: m}, nil
 }
 
 // Model gives the model with all that was added. It stays tied to g: what is added
@@ -144,6 +149,8 @@ type pass struct {
 	wrt      []string
 	active   map[string]bool     // values that depend on wrt
 	grads    map[string][]string // contributions to each value's gradient
+	carried  map[string]bool     // whole numbers with a gradient, which is of float32
+	standIn  map[string]string   // float32 values that rules made to stand for whole numbers
 	float    onnx.DataType       // of the outputs of the node at hand
 	straight []*onnx.Node
 	stopped  []*onnx.Node
@@ -152,7 +159,7 @@ type pass struct {
 func newPass(b *onnx.Builder, types *infer.Types, wrt []string) *pass {
 	p := &pass{
 		Builder: b, types: types, nodes: slices.Clone(b.Graph.Nodes), wrt: wrt,
-		active: map[string]bool{}, grads: map[string][]string{},
+		active: map[string]bool{}, grads: map[string][]string{}, standIn: map[string]string{},
 	}
 	for _, w := range wrt {
 		p.active[w] = true
@@ -167,6 +174,7 @@ func newPass(b *onnx.Builder, types *infer.Types, wrt []string) *pass {
 			}
 		}
 	}
+	p.carried = carrying(p.nodes, p)
 	return p
 }
 
@@ -324,18 +332,31 @@ func (p *pass) total(value string) string {
 
 // wants reports whether a gradient with respect to the value is of use.
 func (p *pass) wants(value string) bool {
+	if q, ok := p.standIn[value]; ok {
+		value = q
+	}
 	if !p.active[value] {
 		return false
 	}
 	t := p.types.Of(value)
-	return t.Kind != onnx.KindTensor || t.Elem.IsFloat()
+	return t.Kind != onnx.KindTensor || t.Elem.IsFloat() || p.carried[value]
 }
 
 // elem is the element type of a value.
-func (p *pass) elem(value string) onnx.DataType { return p.types.Of(value).Elem }
+func (p *pass) elem(value string) onnx.DataType {
+	if _, ok := p.standIn[value]; ok {
+		return onnx.Float32
+	}
+	return p.types.Of(value).Elem
+}
 
 // shape is the shape of a value, nil where its rank is not known.
-func (p *pass) shape(value string) onnx.Shape { return p.types.Of(value).Shape }
+func (p *pass) shape(value string) onnx.Shape {
+	if q, ok := p.standIn[value]; ok {
+		value = q
+	}
+	return p.types.Of(value).Shape
+}
 
 // rank is the rank of a value, or an error that names it.
 func (p *pass) rank(value string) (int64, error) {
@@ -352,7 +373,7 @@ func (p *pass) number(v float64) string { return p.Number(p.float, v) }
 // filled is a value of the shape and type of another, with v everywhere.
 func (p *pass) filled(like string, v float64) string {
 	t := p.elem(like)
-	if t == onnx.Undefined {
+	if t == onnx.Undefined || p.carried[like] {
 		t = onnx.Float32
 	}
 	c, err := onnx.FromFloat64s("", t, []float64{v})

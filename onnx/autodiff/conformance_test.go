@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -34,7 +35,11 @@ func TestConformanceGradients(t *testing.T) {
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for i := range work {
+				start := time.Now()
 				results[i] = caseGradients(cases[i])
+				if d := time.Since(start); d > time.Second {
+					fmt.Println("SLOW", cases[i].Name, d)
+				}
 			}
 		})
 	}

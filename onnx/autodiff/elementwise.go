@@ -350,10 +350,14 @@ func extremeGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	return p.broadcast(n, grads...), nil
 }
 
-// castGradient casts back. A cast to or from whole numbers lets nothing through.
+// castGradient casts back. A cast to or from whole numbers lets nothing through,
+// but for those that carry a gradient, as float32.
 func castGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	from := p.elem(n.Inputs[0])
-	if !from.IsFloat() || from == p.float {
+	if !from.IsFloat() {
+		from = onnx.Float32
+	}
+	if from == p.float || !p.wants(n.Inputs[0]) {
 		return dy, nil
 	}
 	return []string{p.Op("Cast", onnx.Attrs{"to": int64(from)}, dy[0])}, nil

@@ -336,7 +336,7 @@ func (c gradientCheck) inOwnTypes(output onnx.Value, seed *ort.Tensor, params []
 		if err != nil {
 			return err
 		}
-		if e := distance(values, want[name]); !(e <= max(tolerance32, c.loose)*norm(want[name])+c.floor32(want)) {
+		if e := distance(values, want[name]); !(e <= c.ownTolerance()*norm(want[name])+c.floor32(want)) {
 			return fmt.Errorf("in %s the gradient of %s is %v, in float64 %v", t.Type, name, clip(values), clip(want[name]))
 		}
 	}
@@ -379,11 +379,25 @@ func (c gradientCheck) forwardInOwnTypes(wide *onnx.Model) error {
 		if !ok || !slices.Equal(y.Shape, got[i].Shape) {
 			return fmt.Errorf("forward: %s is %v in float64, %v in the runtime", v.Name, want[v.Name], got[i])
 		}
-		if a, b := numbers(y), numbers(got[i]); v.Type.Elem.IsFloat() && !(distance(a, b) <= max(tolerance32, c.loose)*norm(a)+1e-5) {
+		if a, b := numbers(y), numbers(got[i]); v.Type.Elem.IsFloat() && !(distance(a, b) <= c.ownTolerance()*norm(a)+1e-5) {
 			return fmt.Errorf("forward: %s is %v in float64, %v in the runtime", v.Name, clip(a), clip(b))
 		}
 	}
 	return nil
+}
+
+// ownTolerance is the relative error allowed to the model's own types.
+func (c gradientCheck) ownTolerance() float64 {
+	allowed := max(tolerance32, c.loose)
+	for _, v := range slices.Concat(c.model.Graph.Inputs, c.model.Graph.Outputs) {
+		switch v.Type.Elem {
+		case onnx.Float16:
+			allowed = max(allowed, 1e-2)
+		case onnx.BFloat16:
+			allowed = max(allowed, 5e-2)
+		}
+	}
+	return allowed
 }
 
 // floor32 is the error that float32 may make in a gradient that is small beside the
@@ -584,13 +598,22 @@ func (m *measured) compare(o int, grad []float64) error {
 	if e := distance(have, want); !(e <= limit) {
 		return fmt.Errorf("the gradient is %s, the differences %s: they are %.3g apart, and %.3g is allowed", clip(have), clip(want), e, limit)
 	}
-	if !(norm(rough) <= limit) {
+	if !(distance(rough, make([]float64, len(rough))) <= limit) {
 		return errKink
 	}
 	return nil
 }
 
-func norm(v []float64) float64 { return distance(v, make([]float64, len(v))) }
+// norm is the length of a vector, without what is not finite in it.
+func norm(v []float64) float64 {
+	sum := 0.0
+	for _, x := range v {
+		if !math.IsNaN(x) && !math.IsInf(x, 0) {
+			sum += x * x
+		}
+	}
+	return math.Sqrt(sum)
+}
 
 func distance(a, b []float64) float64 {
 	sum := 0.0

@@ -30,7 +30,8 @@ func (o operator) reason() string {
 // under its name with its domain. The families stand in files of their own.
 var operators = join(
 	elementwise, linear, convolution, pooling, shaping, indexing, reduction, resizing,
-	sampling, transforms,
+	elementwise, linear, convolution, pooling, shaping, indexing, reduction, resizing, sampling, transforms,
+	normalisation, quantisation, dropout,
 )
 
 func join(families ...map[string]operator) map[string]operator {

@@ -197,15 +197,7 @@ func meanVariance(n *onnx.Node, in []*array) ([]*array, error) {
 func lpNormalization(n *onnx.Node, in []*array) ([]*array, error) {
 	x, y := in[0], in[0].like()
 	axis, p := axisOf(n, -1, len(x.shape)), float64(n.Int("p", 2))
-	for _, list := range grouped(x.shape, func(at []int) int {
-		k := 0
-		for d := range at {
-			if d != axis {
-				k = k*x.shape[d] + at[d]
-			}
-		}
-		return k
-	}) {
+	for _, list := range grouped(x.shape, except(x.shape, axis)) {
 		sum := 0.0
 		for _, v := range x.pick(list) {
 			sum += math.Pow(math.Abs(v), p)

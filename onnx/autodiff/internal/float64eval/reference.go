@@ -47,7 +47,7 @@ func (e *Evaluator) referenceKernel(n *onnx.Node, names []string) kernel {
 }
 
 // references is every operator that is computed here, under its name with its domain.
-var references = join(activations, windows, normalizations)
+var references = join(activations, windows, normalizations, discretes)
 
 func join(families ...map[string]reference) map[string]reference {
 	all := map[string]reference{}

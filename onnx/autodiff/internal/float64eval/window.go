@@ -74,35 +74,61 @@ func (w *window) place(out, tap []int) (at []int, inside bool) {
 	return at, inside
 }
 
+// sight is an element that a window sees: by which tap of the kernel, and where it
+// stands in a plane of the input.
+type sight struct{ tap, offset int }
+
+// sights lists what each window sees, and how many of its taps fall within the input
+// and its padding.
+func (w *window) sights() (seen [][]sight, padded []int) {
+	step := strides(w.in)
+	taps := product(w.kernel)
+	room := make([]sight, 0, product(w.out)*taps)
+	each(w.out, func(out []int, _ int) {
+		start, cells := len(room), 0
+		each(w.kernel, func(tap []int, t int) {
+			offset, inside, near := 0, true, true
+			for i := range out {
+				p := out[i]*w.stride[i] + tap[i]*w.dilation[i] - w.before[i]
+				inside = inside && p >= 0 && p < w.in[i]
+				near = near && p >= -w.before[i] && p < w.in[i]+w.after[i]
+				offset += p * step[i]
+			}
+			if inside {
+				room = append(room, sight{t, offset})
+			}
+			if near {
+				cells++
+			}
+		})
+		seen, padded = append(seen, room[start:]), append(padded, cells)
+	})
+	return seen, padded
+}
+
 func conv(n *onnx.Node, in []*array) ([]*array, error) {
 	x, weight, bias := in[0], in[1], optional(in, 2)
 	w := windowOf(n, x.shape[2:], weight.shape[2:])
+	seen, _ := w.sights()
 	m, c := weight.shape[0], weight.shape[1]
-	group := int(n.Int("group", 1))
+	perGroup := m / int(n.Int("group", 1))
 	y := newArray(slices.Concat([]int{x.shape[0], m}, w.out)...)
-	inSize, taps := product(w.in), product(w.kernel)
-	inStep := strides(w.in)
-	each(y.shape, func(at []int, i int) {
+	plane, taps, places := product(w.in), product(w.kernel), len(seen)
+	for i := range y.data {
+		image, kernel := i/places/m, i/places%m
 		sum := 0.0
 		if bias != nil {
-			sum = bias.data[at[1]]
+			sum = bias.data[kernel]
 		}
-		g := at[1] / (m / group)
-		each(w.kernel, func(tap []int, t int) {
-			place, inside := w.place(at[2:], tap)
-			if !inside {
-				return
+		for j := range c {
+			from := x.data[(image*x.shape[1]+kernel/perGroup*c+j)*plane:]
+			by := weight.data[(kernel*c+j)*taps:]
+			for _, s := range seen[i%places] {
+				sum += from[s.offset] * by[s.tap]
 			}
-			flat := 0
-			for d, p := range place {
-				flat += p * inStep[d]
-			}
-			for j := range c {
-				sum += x.data[(at[0]*x.shape[1]+g*c+j)*inSize+flat] * weight.data[(at[1]*c+j)*taps+t]
-			}
-		})
+		}
 		y.data[i] = sum
-	})
+	}
 	return one(y)
 }
 
@@ -157,8 +183,8 @@ func convTranspose(n *onnx.Node, in []*array) ([]*array, error) {
 	return one(y)
 }
 
-// summary summarises what a window sees: values and their flat places in the input.
-// cells is the number of its taps that count for an average.
+// summary summarises the values that a window sees, of which it may choose one. cells
+// is the number of its taps that count for an average.
 type summary func(n *onnx.Node, values []float64, cells int) (result float64, chosen int)
 
 func average(_ *onnx.Node, values []float64, cells int) (float64, int) {
@@ -191,44 +217,30 @@ func pool(f summary) reference {
 	return func(n *onnx.Node, in []*array) ([]*array, error) {
 		x := in[0]
 		w := windowOf(n, x.shape[2:], numbersOr(n.Ints("kernel_shape"), len(x.shape)-2, 1))
+		seen, padded := w.sights()
 		y := newArray(slices.Concat(x.shape[:2], w.out)...)
 		places := y.like()
 		places.elem = onnx.Int64
-		flat := strides(x.shape)
-		each(y.shape, func(at []int, i int) {
-			var values []float64
-			var from []int
-			cells := 0
-			each(w.kernel, func(tap []int, _ int) {
-				place, inside := w.place(at[2:], tap)
-				if padded := w.insidePads(place); inside || padded && n.Int("count_include_pad", 0) != 0 {
-					cells++
-				}
-				if inside {
-					j := at[0]*flat[0] + at[1]*flat[1]
-					for d, p := range place {
-						j += p * flat[2+d]
-					}
-					values, from = append(values, x.data[j]), append(from, j)
-				}
-			})
-			v, chosen := f(n, values, cells)
-			y.data[i] = v
-			if len(from) > 0 {
-				places.data[i] = float64(from[chosen])
+		plane := product(w.in)
+		values := make([]float64, 0, product(w.kernel))
+		for i := range y.data {
+			at, start := i%len(seen), i/len(seen)*plane
+			values = values[:0]
+			for _, s := range seen[at] {
+				values = append(values, x.data[start+s.offset])
 			}
-		})
+			cells := len(values)
+			if n.Int("count_include_pad", 0) != 0 {
+				cells = padded[at]
+			}
+			chosen := 0
+			y.data[i], chosen = f(n, values, cells)
+			if len(values) > 0 {
+				places.data[i] = float64(start + seen[at][chosen].offset)
+			}
+		}
 		return []*array{y, places}, nil
 	}
-}
-
-func (w *window) insidePads(place []int) bool {
-	for i, p := range place {
-		if p < -w.before[i] || p >= w.in[i]+w.after[i] {
-			return false
-		}
-	}
-	return true
 }
 
 func global(f summary) reference {
