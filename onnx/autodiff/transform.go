@@ -9,8 +9,9 @@ import (
 
 // transforms holds Fourier transforms and the determinant.
 var transforms = map[string]operator{
-	"DFT": {gradient: dftGradient},
-	"Det": {gradient: detGradient},
+	"DFT":  {gradient: dftGradient},
+	"STFT": {gradient: stftGradient},
+	"Det":  {gradient: detGradient},
 }
 
 // dftGradient: the adjoint of Σ x·e^(-jωn) is the sum with the sign of ω turned, n
@@ -59,6 +60,47 @@ func dftGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 func (p *pass) lengthened(value, length, axis string) string {
 	have := p.Op("Gather", nil, p.Op("Shape", nil, value), axis)
 	return p.Op("Pad", nil, value, p.joined(p.Ints(0), p.Op("Sub", nil, length, have)), "", axis)
+}
+
+// stftGradient transforms each frame back, weighs it by the window, and adds it up
+// where the frame was taken.
+func stftGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
+	x, window := n.Inputs[0], n.Input(2)
+	zero, one, flat := p.Number(onnx.Int64, 0), p.Number(onnx.Int64, 1), p.Ints(-1)
+	var length string
+	switch {
+	case n.Input(3) != "":
+		length = p.Op("Reshape", nil, p.toInt64(n.Input(3)), p.Ints(1))
+	case window != "":
+		length = p.sizeAlong(window, 0)
+	default:
+		return nil, errors.New("it has neither a window nor a frame_length")
+	}
+	d := dy[0] // [N, frames, frequencies, 2]
+	if n.Int("onesided", 1) != 0 {
+		d = p.lengthened(d, length, p.Ints(2))
+	}
+	frames := p.Op("Mul", nil, p.Op("DFT", onnx.Attrs{"inverse": int64(1)}, d, "", p.Number(onnx.Int64, 2)), p.cast(length))
+	frames = p.Op("Slice", nil, frames, p.Ints(0), p.sizeAlong(x, 2), p.Ints(3)) // the real part of a real signal
+	count := p.Op("Squeeze", nil, p.Op("Slice", nil, p.Op("Shape", nil, dy[0]), p.Ints(1), p.Ints(2)))
+	starts := p.Op("Mul", nil, p.Op("Range", nil, zero, count, one), p.toInt64(n.Inputs[1]))
+	inFrame := p.Op("Range", nil, zero, p.Op("Squeeze", nil, length), one)
+	places := p.Op("Reshape", nil, p.Op("Add", nil, p.Op("Unsqueeze", nil, starts, p.Ints(1)), inFrame), flat)
+
+	grads := make([]string, 3)
+	if p.wants(window) {
+		read := p.Op("Reshape", nil, p.Op("Gather", onnx.Attrs{"axis": int64(1)}, x, places), p.Op("Shape", nil, frames))
+		grads[2] = p.Op("ReduceSum", onnx.Attrs{"keepdims": int64(0)}, p.Op("Mul", nil, read, frames), p.Ints(0, 1, 3))
+	}
+	if p.wants(x) {
+		if window != "" {
+			frames = p.Op("Mul", nil, frames, p.Op("Unsqueeze", nil, window, p.Ints(1)))
+		}
+		rows := p.Op("Reshape", nil, frames, p.joined(p.sizeAlong(x, 0), flat, p.sizeAlong(x, 2)))
+		index := p.Op("Expand", nil, p.Op("Unsqueeze", nil, places, p.Ints(0, 2)), p.Op("Shape", nil, rows))
+		grads[0] = p.Op("ScatterElements", onnx.Attrs{"axis": int64(1), "reduction": "add"}, p.filled(x, 0), index, rows)
+	}
+	return grads, nil
 }
 
 // detGradient is that of the matrix of cofactors, each from its own minor, so that it
