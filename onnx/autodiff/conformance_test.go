@@ -119,6 +119,9 @@ func caseGradients(c realdata.Case) (r result) {
 	hash := fnv.New64()
 	hash.Write([]byte(c.Name))
 	check := gradientCheck{model: m, feeds: map[string]float64eval.Value{}, seed: hash.Sum64()}
+	if err := elementary(g, check); err != nil {
+		return result{failed, 0, err}
+	}
 	if err := haveRules(check); err != nil {
 		return outcomeOf(0, err)
 	}

@@ -67,6 +67,9 @@ func (c gradientCheck) run() (int, error) {
 		return 0, err
 	}
 	c.model = g.Model()
+	if err := elementary(g, c); err != nil {
+		return 0, err
+	}
 	for try := range nudges {
 		compared, err := c.atPoint()
 		if !errors.Is(err, errKink) {
@@ -77,6 +80,20 @@ func (c gradientCheck) run() (int, error) {
 		}
 	}
 	return 0, errKink
+}
+
+// elementary replaces the nodes of a graph that a gradient would replace, so that the
+// forward graph is the one that is differentiated.
+func elementary(g *Graph, c gradientCheck) error {
+	params, _ := c.params()
+	for _, v := range g.Graph.Outputs {
+		var none *NoPath
+		var not *NotDifferentiable
+		if _, err := g.prepare(v.Name, params); err != nil && !errors.As(err, &none) && !errors.As(err, &not) {
+			return err
+		}
+	}
+	return nil
 }
 
 // structural are inputs of operators that are of floating point but steer the shape

@@ -40,6 +40,9 @@ func matMulGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 		da = p.sumMatrix(da, a, rankA, max(rankA, rankB, 2))
 	}
 	if p.wants(b) {
+		if rankB == 2 && rankA == 2 && p.postpone(b, a, d) {
+			return []string{da, ""}, nil
+		}
 		if rankB == 2 && rankA > 2 { // a layer applied to many rows: one large product
 			k, m := p.shape(b)[0], p.shape(b)[1]
 			if k.Known() && m.Known() {
