@@ -53,9 +53,6 @@ func gt1(dims string) operand  { return operand{dims: dims, kind: above} }
 func w(dims string) operand    { return operand{dims: dims, kind: weight} }
 func none() operand            { return operand{kind: absent} }
 func c(t *onnx.Tensor) operand { return operand{kind: constant, tensor: t} }
-func ints(v ...int64) operand {
-	return c(onnx.NewTensor("", v, int64(len(v))))
-}
 
 // row makes a shapeRow without attributes.
 func row(op string, inputs ...operand) shapeRow { return shapeRow{op: op, inputs: inputs} }
