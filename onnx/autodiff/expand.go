@@ -1,6 +1,7 @@
 package autodiff
 
 import (
+	"fmt"
 	"slices"
 
 	"assay/onnx"
@@ -103,6 +104,12 @@ func (e *expander) replace(n *onnx.Node) []*onnx.Node {
 		return []*onnx.Node{n}
 	}
 	e.changed = true
+	return e.since(start, n, outputs)
+}
+
+// since gives the nodes added from a place on, which stand for n, with its names for
+// the outputs.
+func (e *expander) since(start int, n *onnx.Node, outputs []string) []*onnx.Node {
 	made := map[string]bool{}
 	for _, a := range e.Graph.Nodes[start:] {
 		for _, o := range a.Outputs {
@@ -138,6 +145,33 @@ func rename(names []string, to map[string]string) {
 			names[i] = other
 		}
 	}
+}
+
+// composite is a node that is expanded only where a gradient flows through it, since
+// the runtime has a faster form of the whole.
+type composite struct {
+	node   *onnx.Node
+	in     *onnx.Graph
+	types  *infer.Types
+	expand composition
+}
+
+// composition is the expansion of a composite node. An error says what about the node
+// is not supported.
+type composition func(e *expander, n *onnx.Node) ([]string, error)
+
+// replace puts the node's expansion in its place; b builds the outermost graph.
+func (c composite) replace(b *onnx.Builder) error {
+	e := &expander{Builder: b, types: c.types}
+	start := len(b.Graph.Nodes)
+	outputs, err := c.expand(e, c.node)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.node, err)
+	}
+	nodes := e.since(start, c.node, outputs)
+	place := slices.Index(c.in.Nodes, c.node)
+	c.in.Nodes = slices.Replace(c.in.Nodes, place, place+1, nodes...)
+	return nil
 }
 
 // What expansions share.

@@ -76,9 +76,9 @@ func wide(v []float32) []float64 {
 	return out
 }
 
-// TestStraightThrough: rounding to int8 and back lets the gradient through where
+// TestQuantisationScales: rounding to int8 and back lets the gradient through where
 // nothing is clipped, and gives each scale the sum of rounding errors and bounds.
-func TestStraightThrough(t *testing.T) {
+func TestQuantisationScales(t *testing.T) {
 	x := []float32{0.3, -0.72, 40, 1.26, -60, 0.5, 2.2, -0.1, 0.9, 1, -1.3, 0.04}
 	cases := []struct {
 		name   string
