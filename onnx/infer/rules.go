@@ -183,9 +183,6 @@ func table() map[string]rule {
 		"NegativeLogLikelihoodLoss": classLoss,
 		"SoftmaxCrossEntropyLoss":   classLoss,
 
-		// ONNX Runtime's name for RMSNormalization.
-		"SimplifiedLayerNormalization": layerNorm,
-
 		// Quantised numbers.
 		"QuantizeLinear":        quantizeLinear,
 		"DequantizeLinear":      dequantizeLinear,
