@@ -70,7 +70,6 @@ func expandSkipNormalization(e *expander, n *onnx.Node) []string {
 		return nil // with outputs that ONNX Runtime makes only when it trains
 	}
 	sum := e.Op("Add", nil, n.Inputs[0], n.Inputs[1])
-	attrs := onnx.Attrs{"axis": int64(-1), "epsilon": n.Float("epsilon", 1e-12)}
 	if n.Op == "SkipSimplifiedLayerNormalization" {
 		if bias := n.Input(3); bias != "" {
 			sum = e.Op("Add", nil, sum, bias)
