@@ -35,8 +35,8 @@ type Graph struct {
 }
 
 // New prepares a copy of the model: local functions are inlined, operators brought to
-// the forms of Opset, and those that are compositions of others, such as Attention,
-// written out as these. The model itself is not changed.
+// the forms of Opset, sequences taken apart, and operators that are compositions of
+// others, such as Attention, written out as these. The model itself is not changed.
 func New(m *onnx.Model) (*Graph, error) {
 	m = m.Clone()
 	if err := m.Inline(); err != nil {
@@ -47,6 +47,9 @@ func New(m *onnx.Model) (*Graph, error) {
 		return nil, err
 	}
 	b := onnx.Extend(m.Graph)
+	if err := takeApart(b, m); err != nil {
+		return nil, err
+	}
 	if err := expand(b, m); err != nil {
 		return nil, err
 	}

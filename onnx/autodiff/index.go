@@ -53,9 +53,7 @@ func gatherGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 			return []string{grad}, nil
 		}
 	}
-	column := orOnes(nil, int(rank))
-	column[axis] = -1
-	index = p.Op("Expand", nil, p.Op("Reshape", nil, index, p.Ints(column...)), p.Op("Shape", nil, d))
+	index = p.Op("Expand", nil, p.Op("Reshape", nil, index, p.Ints(ofAxis(int(axis), int(rank))...)), p.Op("Shape", nil, d))
 	return []string{p.Op("ScatterElements", onnx.Attrs{"axis": axis, "reduction": "add"}, p.filled(x, 0), index, d)}, nil
 }
 
@@ -205,13 +203,9 @@ func tensorScatterGradient(p *pass, n *onnx.Node, dy []string) ([]string, error)
 	rank := len(p.shape(cache))
 	zero, one := p.Number(onnx.Int64, 0), p.Number(onnx.Int64, 1)
 	length := p.Op("Squeeze", nil, p.sizeAlong(update, axis))
-	column := orOnes(nil, rank)
-	column[axis] = -1
-	index := p.Op("Reshape", nil, p.Op("Range", nil, zero, length, one), p.Ints(column...))
+	index := p.Op("Reshape", nil, p.Op("Range", nil, zero, length, one), p.Ints(ofAxis(int(axis), rank)...))
 	if start := n.Input(2); start != "" {
-		batch := orOnes(nil, rank)
-		batch[0] = -1
-		index = p.Op("Add", nil, index, p.Op("Reshape", nil, start, p.Ints(batch...)))
+		index = p.Op("Add", nil, index, p.Op("Reshape", nil, start, p.Ints(ofAxis(0, rank)...)))
 	}
 	if n.Text("mode", "linear") == "circular" {
 		index = p.Op("Mod", nil, index, p.sizeAlong(cache, axis))

@@ -145,7 +145,11 @@ func (p *pass) resizedEye(n *onnx.Node, eye string, i int, axis int64, axes int)
 		sizes = p.joined(p.Ints(1, 1), size, p.Op("Slice", nil, p.toInt64(n.Inputs[3]), p.Ints(at), p.Ints(at+1)))
 	} else {
 		ones := p.Constant(onnx.NewTensor("", []float32{1, 1, 1}, 3))
-		scales = p.joined(ones, p.Op("Slice", nil, n.Inputs[2], p.Ints(at), p.Ints(at+1)))
+		scale := p.Op("Slice", nil, n.Inputs[2], p.Ints(at), p.Ints(at+1))
+		if p.elem(n.Inputs[2]) != onnx.Float32 {
+			scale = p.Op("Cast", onnx.Attrs{"to": int64(onnx.Float32)}, scale)
+		}
+		scales = p.joined(ones, scale)
 	}
 	inputs := []string{p.Op("Unsqueeze", nil, eye, p.Ints(0, 1)), roi, scales, sizes}
 	for inputs[len(inputs)-1] == "" {

@@ -80,17 +80,22 @@ func gridSampleGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 		grads[1] = p.filled(grid, 0)
 	} else if p.wants(grid) {
 		values := p.Op("GatherElements", onnx.Attrs{"axis": int64(2)}, p.Op("Reshape", nil, x, flat), index)
-		products := p.Op("ReduceSum", nil, p.Op("Mul", nil, values, rows), p.Ints(1))
-		along := make([]string, dims)
-		for i := range along {
-			each := p.Op("Mul", nil, products, c.slopes[i])
-			each = p.Op("Reshape", nil, each, p.Ints(0, int64(c.count), -1))
-			along[i] = p.Op("ReduceSum", nil, each, p.Ints(1)) // [N, 1, P]
-		}
-		du := p.Op("Mul", nil, p.Op("Concat", onnx.Attrs{"axis": int64(1)}, along...), slope)
+		du := p.Op("Mul", nil, p.coordinates(c, p.Op("Mul", nil, values, rows)), slope)
 		grads[1] = p.reshapedLike(p.Op("Transpose", onnx.Attrs{"perm": []int64{0, 2, 1}}, du), grid)
 	}
 	return grads, nil
+}
+
+// coordinates is the gradient [N, d, P] of the coordinates, from the products [N, C, K·P]
+// of the elements read and the gradients of what they were read for.
+func (p *pass) coordinates(c *combined, products string) string {
+	products = p.Op("ReduceSum", nil, products, p.Ints(1))
+	along := make([]string, len(c.slopes))
+	for i, slope := range c.slopes {
+		each := p.Op("Reshape", nil, p.Op("Mul", nil, products, slope), p.Ints(0, int64(c.count), -1))
+		along[i] = p.Op("ReduceSum", nil, each, p.Ints(1))
+	}
+	return p.Op("Concat", onnx.Attrs{"axis": int64(1)}, along...)
 }
 
 // sampler is how coordinates [N, d, P] address an image.
@@ -320,18 +325,15 @@ func maxUnpoolGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	return []string{p.Op("Gather", nil, flat, n.Inputs[1])}, nil
 }
 
-// col2ImGradient takes the columns out of dY again.
+// col2ImGradient takes the columns out of dY again: for each tap of the kernel and each
+// place of it the element of the padded image under it.
 func col2ImGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
-	image, ok := p.known(n.Inputs[1])
-	block, okBlock := p.known(n.Inputs[2])
-	if !ok || !okBlock || len(image) != len(block) {
-		return nil, errors.New("its image_shape and block_shape are not constants")
-	}
-	w, err := p.sliding(n, "", block)
+	rank, err := p.rank(n.Outputs[0])
 	if err != nil {
 		return nil, err
 	}
-	index, err := w.columns(image)
+	dims := int(rank - 2)
+	w, err := p.sliding(n, "", make([]int64, dims))
 	if err != nil {
 		return nil, err
 	}
@@ -339,76 +341,63 @@ func col2ImGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	if slices.Max(w.pads()) > 0 {
 		padded = p.Op("Pad", nil, padded, p.Ints(w.padsOfAll()...))
 	}
+	shape := p.Op("Shape", nil, padded)
+	zero, one := p.Number(onnx.Int64, 0), p.Number(onnx.Int64, 1)
+	index := zero
+	for i := range dims {
+		at := int64(i)
+		size := p.Op("Gather", nil, shape, p.Number(onnx.Int64, float64(at+2)))
+		taps := p.Op("Gather", nil, n.Inputs[2], p.Number(onnx.Int64, float64(at)))
+		stride, dilation := p.Number(onnx.Int64, float64(w.strides[i])), p.Number(onnx.Int64, float64(w.dilations[i]))
+		reach := p.Op("Mul", nil, p.Op("Sub", nil, taps, one), dilation)
+		extent := p.Op("Sub", nil, size, reach) // of the starts of windows
+		inWindow := p.Op("Mul", nil, p.Op("Range", nil, zero, taps, one), dilation)
+		windows := p.Op("Range", nil, zero, extent, stride)
+		// Dimensions are those of the taps, then those of the windows.
+		inWindow = p.Op("Reshape", nil, inWindow, p.Ints(ofAxis(i, 2*dims)...))
+		windows = p.Op("Reshape", nil, windows, p.Ints(ofAxis(dims+i, 2*dims)...))
+		index = p.Op("Add", nil, p.Op("Mul", nil, index, size), p.Op("Add", nil, inWindow, windows))
+	}
 	flat := p.Op("Reshape", nil, padded, p.Ints(0, 0, -1))
-	columns := p.Op("Gather", onnx.Attrs{"axis": int64(2)}, flat, p.Ints(index...)) // [N, C, taps·places]
+	columns := p.Op("Gather", onnx.Attrs{"axis": int64(2)}, flat, p.Op("Reshape", nil, index, p.Ints(-1)))
 	return []string{p.reshapedLike(columns, n.Inputs[0])}, nil
 }
 
-// columns gives, for each tap of the kernel and each place of it, the flat index of the
-// element of the padded image under it.
-func (w *window) columns(image []int64) ([]int64, error) {
-	const most = 1 << 22
-	index := []int64{0}
-	taps, places := int64(1), int64(1)
-	for i, k := range w.kernel {
-		size := image[i] + w.before[i] + w.after[i]
-		count := (size-w.reach(i)-1)/w.strides[i] + 1
-		if k < 1 || size <= w.reach(i) || k > most || count > most || int64(len(index))*k*count > most {
-			return nil, fmt.Errorf("a kernel of %v on an image of %v is not supported", w.kernel, image)
-		}
-		next := make([]int64, 0, int64(len(index))*k*count)
-		for tap := range taps {
-			for j := range k {
-				for place := range places {
-					for o := range count {
-						next = append(next, index[tap*places+place]*size+j*w.dilations[i]+o*w.strides[i])
-					}
-				}
-			}
-		}
-		index, taps, places = next, taps*k, places*count
-	}
-	return index, nil
-}
-
-// roiAlignGradient spreads each dY over the elements that its average read. Regions
-// have no gradient.
+// roiAlignGradient spreads each dY over the elements that its average read. A region's
+// gradient is that of the coordinates it reads at.
 func roiAlignGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	x, rois := n.Inputs[0], n.Inputs[1]
 	ratio := n.Int("sampling_ratio", 0)
-	switch {
-	case n.Text("mode", "avg") != "avg":
-		return nil, fmt.Errorf("its mode %q is not supported, avg is", n.Text("mode", ""))
-	case ratio <= 0:
-		return nil, errors.New("its sampling_ratio is 0, which makes the number of points depend on the regions; that is not supported")
-	case p.wants(rois):
-		return nil, fmt.Errorf("its regions %q would need a gradient, which is not supported", rois)
+	if mode := n.Text("mode", "avg"); mode != "avg" {
+		return nil, fmt.Errorf("its mode %q is not supported, avg is", mode)
 	}
-	places := []int64{n.Int("output_height", 1), n.Int("output_width", 1)}
+	if ratio <= 0 {
+		return nil, errors.New("its sampling_ratio is 0, which makes the number of points depend on the regions; that is not supported")
+	}
 	height, width := p.sizeAlong(x, 2), p.sizeAlong(x, 3)
 	s := &sampler{pass: p, mode: "linear", padding: "border", sizes: []string{width, height}}
 	s.extent = p.Op("Reshape", nil, p.cast(p.joined(s.sizes...)), p.Ints(1, 2, 1))
 	s.last = p.plus(s.extent, -1)
-	u, err := s.roiPoints(n, places, ratio)
+	r, err := s.regions(n, ratio)
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.taps(s.clipped(u))
+	t, err := s.taps(s.clipped(r.points))
 	if err != nil {
 		return nil, err
 	}
 	c := s.combine(t, 2)
+	repeat := func(value string) string {
+		return p.Op("Concat", onnx.Attrs{"axis": int64(2)}, slices.Repeat([]string{value}, c.count)...)
+	}
 	// A point more than one element outside counts as zero.
-	inside := p.cast(p.Op("And", nil, p.Op("GreaterOrEqual", nil, u, p.number(-1)), p.Op("LessOrEqual", nil, u, s.extent)))
-	counts := p.Op("ReduceMin", nil, inside, p.Ints(1)) // [R, 1, P]
-	counts = p.Op("Concat", onnx.Attrs{"axis": int64(2)}, slices.Repeat([]string{counts}, c.count)...)
-	weight := p.times(p.Op("Mul", nil, c.weight, counts), 1/float64(ratio*ratio))
-
-	spread := p.Op("Unsqueeze", nil, dy[0], p.Ints(3, 5)) // [R, C, h, 1, w, 1]
-	spread = p.Op("Expand", nil, spread, p.Ints(1, 1, 1, ratio, 1, ratio))
+	counts := p.cast(p.Op("And", nil, p.Op("GreaterOrEqual", nil, r.points, p.number(-1)), p.Op("LessOrEqual", nil, r.points, s.extent)))
+	counts = p.Op("ReduceMin", nil, counts, p.Ints(1)) // [R, 1, P]
 	channels := p.sizeAlong(x, 1)
+	spread := p.Op("Unsqueeze", nil, p.times(dy[0], 1/float64(ratio*ratio)), p.Ints(3, 5)) // [R, C, h, 1, w, 1]
+	spread = p.Op("Expand", nil, spread, p.Ints(1, 1, 1, ratio, 1, ratio))
 	spread = p.Op("Reshape", nil, spread, p.joined(p.sizeAlong(rois, 0), channels, p.Ints(-1)))
-	spread = p.Op("Concat", onnx.Attrs{"axis": int64(2)}, slices.Repeat([]string{spread}, c.count)...)
+	spread = repeat(p.Op("Mul", nil, spread, counts))
 
 	// The place in all of x: (image·C + channel)·H·W + index.
 	zero, one := p.Number(onnx.Int64, 0), p.Number(onnx.Int64, 1)
@@ -416,42 +405,61 @@ func roiAlignGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	image := p.Op("Reshape", nil, p.toInt64(n.Inputs[2]), p.Ints(-1, 1, 1))
 	plane := p.Op("Add", nil, p.Op("Mul", nil, image, channels), channel)
 	index := p.Op("Add", nil, p.Op("Mul", nil, plane, p.Op("Mul", nil, height, width)), p.Op("Cast", onnx.Attrs{"to": int64(onnx.Int64)}, c.index))
-	return []string{p.reshapedLike(p.scattered(p.Op("Size", nil, x), index, p.Op("Mul", nil, spread, weight)), x)}, nil
+	grads := make([]string, 2)
+	if p.wants(x) {
+		grads[0] = p.reshapedLike(p.scattered(p.Op("Size", nil, x), index, p.Op("Mul", nil, spread, c.weight)), x)
+	}
+	if p.wants(rois) {
+		values := p.Op("Gather", nil, p.Op("Reshape", nil, x, p.Ints(-1)), index)
+		inside := p.cast(p.Op("And", nil, p.positive(r.points), p.Op("Less", nil, r.points, s.last)))
+		du := p.Op("Mul", nil, p.coordinates(c, p.Op("Mul", nil, values, spread)), inside)
+		bySize := p.Op("ReduceSum", onnx.Attrs{"keepdims": int64(0)}, p.Op("Mul", nil, du, r.parts), p.Ints(2))
+		byStart := p.Op("ReduceSum", onnx.Attrs{"keepdims": int64(0)}, du, p.Ints(2))
+		bySize = p.Op("Mul", nil, bySize, r.grows)
+		both := p.Op("Concat", onnx.Attrs{"axis": int64(1)}, p.Op("Sub", nil, byStart, bySize), bySize)
+		grads[1] = p.times(both, float64(n.Float("spatial_scale", 1)))
+	}
+	return grads, nil
 }
 
-// roiPoints gives the coordinates [R, 2, P], x then y, at which regions are read: ratio
-// times ratio in each of their bins.
-func (s *sampler) roiPoints(n *onnx.Node, places []int64, ratio int64) (string, error) {
-	scale := float64(n.Float("spatial_scale", 1))
+// regions is where a RoiAlign reads: at points [R, 2, P], x then y, each a part, of
+// shape [1, 2, P], of the region's size away from its start. Grows [R, 2] is 1 where the
+// size follows the region's corners, 0 where it is at its least.
+type regions struct{ points, parts, grows string }
+
+func (s *sampler) regions(n *onnx.Node, ratio int64) (*regions, error) {
+	corners := s.times(n.Inputs[1], float64(n.Float("spatial_scale", 1))) // [R, 4]: x1, y1, x2, y2
 	half := n.Text("coordinate_transformation_mode", "half_pixel") == "half_pixel"
-	corners := s.times(n.Inputs[1], scale) // [R, 4]: x1, y1, x2, y2
 	if half {
 		corners = s.plus(corners, -0.5)
 	}
 	start := s.Op("Slice", nil, corners, s.Ints(0), s.Ints(2), s.Ints(1))
 	end := s.Op("Slice", nil, corners, s.Ints(2), s.Ints(4), s.Ints(1))
 	size := s.Op("Sub", nil, end, start)
+	r := &regions{grows: s.number(1)}
 	if !half {
+		r.grows = s.cast(s.Op("Greater", nil, size, s.number(1)))
 		size = s.Op("Max", nil, size, s.number(1))
 	}
-	// The points as parts of the region's size, [1, 2, P].
-	rows, columns := places[0]*ratio, places[1]*ratio
+	rows, columns := n.Int("output_height", 1)*ratio, n.Int("output_width", 1)*ratio
 	const most = 1 << 20
 	if rows < 1 || columns < 1 || rows > most || columns > most || rows*columns > most {
-		return "", fmt.Errorf("an output of %v places with %d×%d points each is not supported", places, ratio, ratio)
+		return nil, fmt.Errorf("its %d×%d points in a region are not supported", rows, columns)
 	}
 	parts := make([]float64, 2*rows*columns)
-	for r := range rows {
-		for c := range columns {
-			parts[r*columns+c] = (float64(c) + 0.5) / float64(columns)
-			parts[(rows+r)*columns+c] = (float64(r) + 0.5) / float64(rows)
+	for i := range rows {
+		for j := range columns {
+			parts[i*columns+j] = (float64(j) + 0.5) / float64(columns)
+			parts[(rows+i)*columns+j] = (float64(i) + 0.5) / float64(rows)
 		}
 	}
 	t, err := onnx.FromFloat64s("", s.float, parts, 1, 2, rows*columns)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
+	r.parts = s.Constant(t)
 	column := s.Ints(2)
-	return s.Op("Add", nil, s.Op("Unsqueeze", nil, start, column),
-		s.Op("Mul", nil, s.Op("Unsqueeze", nil, size, column), s.Constant(t))), nil
+	r.points = s.Op("Add", nil, s.Op("Unsqueeze", nil, start, column),
+		s.Op("Mul", nil, s.Op("Unsqueeze", nil, size, column), r.parts))
+	return r, nil
 }

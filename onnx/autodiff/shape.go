@@ -67,6 +67,13 @@ func counted(axis, rank int64) (int64, error) {
 	return (axis + rank) % rank, nil
 }
 
+// ofAxis is the shape for Reshape of a vector along one axis of so many.
+func ofAxis(axis, rank int) []int64 {
+	shape := orOnes(nil, rank)
+	shape[axis] = -1
+	return shape
+}
+
 // toInt64 casts indices or sizes to int64.
 func (p *pass) toInt64(value string) string {
 	if p.elem(value) == onnx.Int64 {
@@ -500,11 +507,8 @@ func depthToSpaceGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) 
 	if n.Text("mode", "DCR") == "DCR" {
 		return []string{back}, nil
 	}
-	y := p.shape(n.Outputs[0])
-	if len(y) != 4 || !y[1].Known() {
-		return nil, fmt.Errorf("the channels of %q are not known", n.Outputs[0])
-	}
-	split := p.Op("Reshape", nil, back, p.Ints(0, block*block, y[1].Size, -1))
+	channels := p.sizeAlong(n.Outputs[0], 1)
+	split := p.Op("Reshape", nil, back, p.joined(p.Ints(0, block*block), channels, p.Ints(-1)))
 	return []string{p.reshapedLike(p.Op("Transpose", onnx.Attrs{"perm": []int64{0, 2, 1, 3}}, split), n.Inputs[0])}, nil
 }
 

@@ -1,0 +1,423 @@
+package autodiff
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"assay/internal/model/ort"
+	"assay/onnx"
+	"assay/onnx/autodiff/internal/float64eval"
+)
+
+// operatorCase is one use of an operator. Inputs x, y, … are of the given shapes and
+// random, but for those with content of their own.
+type operatorCase struct {
+	name   string
+	shapes [][]int64
+	build  func(b *onnx.Builder, in ...string) string
+	given  map[int][]float64 // content of an input
+}
+
+// model builds the case with inputs of fixed shape, or with every size known only when
+// the model runs.
+func (c operatorCase) model(elem onnx.DataType, fixed bool) *onnx.Model {
+	b := onnx.NewBuilder(c.name)
+	in := make([]string, len(c.shapes))
+	for i, shape := range c.shapes {
+		dims := make([]any, len(shape))
+		for j, size := range shape {
+			dims[j] = size
+			if !fixed {
+				dims[j] = fmt.Sprintf("size%d%d", i, j)
+			}
+		}
+		in[i] = b.Input(string("xyzuvw"[i]), elem, dims...)
+	}
+	y := c.build(b, in...)
+	b.Graph.Outputs = append(b.Graph.Outputs, onnx.Value{Name: y, Type: onnx.TensorOf(elem, nil)})
+	return b.Model()
+}
+
+func (c operatorCase) values(i int, seed uint64) []float64 {
+	if v, ok := c.given[i]; ok {
+		return v
+	}
+	n, _ := onnx.Count(c.shapes[i])
+	rng := rand.New(rand.NewPCG(seed, uint64(i)))
+	values := make([]float64, n)
+	for j := range values {
+		values[j] = rng.NormFloat64()
+	}
+	return values
+}
+
+func (c operatorCase) seed() uint64 {
+	h := fnv.New64()
+	h.Write([]byte(c.name))
+	return h.Sum64()
+}
+
+// checkDifferences compares the gradients of cases with finite differences, for fixed
+// and for dynamic shapes.
+func checkDifferences(t *testing.T, cases []operatorCase) {
+	t.Helper()
+	if len(cases) == 0 {
+		t.Fatal("no cases")
+	}
+	for _, c := range cases {
+		for _, fixed := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/fixed=%v", c.name, fixed), func(t *testing.T) {
+				feeds := map[string]float64eval.Value{}
+				for i, shape := range c.shapes {
+					feeds[string("xyzuvw"[i])] = narrow(c.values(i, c.seed()), shape)
+				}
+				compared, err := gradientCheck{model: c.model(onnx.Float32, fixed), feeds: feeds, seed: c.seed()}.run()
+				if err != nil {
+					t.Error(err)
+				} else if compared == 0 {
+					t.Error("nothing was compared")
+				}
+			})
+		}
+	}
+}
+
+// checkAdjoint tests operators that are linear in their first input x, and that the
+// runtime has in float32 only: for random u and v, ⟨L·u, v⟩ = ⟨u, Lᵀ·v⟩.
+func checkAdjoint(t *testing.T, cases []operatorCase) {
+	t.Helper()
+	if len(cases) == 0 {
+		t.Fatal("no cases")
+	}
+	for _, c := range cases {
+		for _, fixed := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/fixed=%v", c.name, fixed), func(t *testing.T) {
+				left, right, size := c.adjoint(t, fixed)
+				if math.Abs(left-right) > 1e-5*size {
+					t.Errorf("⟨L·u, v⟩ is %g, ⟨u, Lᵀ·v⟩ %g", left, right)
+				}
+			})
+		}
+	}
+}
+
+func (c operatorCase) adjoint(t *testing.T, fixed bool) (left, right, size float64) {
+	m := c.model(onnx.Float32, fixed)
+	feeds := make([]*ort.Tensor, len(c.shapes))
+	for i, shape := range c.shapes {
+		feeds[i] = narrow(c.values(i, c.seed()), shape)
+	}
+	ly := runModel(t, m, feeds...)[0]
+	y := m.Graph.Outputs[0].Name
+	g, err := pullbackModel(m, y, onnx.Float32, []string{"x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(c.seed(), 99))
+	v := make([]float32, ly.Len())
+	for i := range v {
+		v[i] = float32(rng.NormFloat64())
+	}
+	ltv := runModel(t, g, append(slices.Clone(feeds), ort.NewTensor(v, ly.Shape...))...)[0]
+	if !slices.Equal(ltv.Shape, c.shapes[0]) {
+		t.Fatalf("the gradient has the shape %v, not %v", ltv.Shape, c.shapes[0])
+	}
+	dot := func(a, b []float32) (sum, absolute float64) {
+		for i := range a {
+			p := float64(a[i]) * float64(b[i])
+			sum, absolute = sum+p, absolute+math.Abs(p)
+		}
+		return sum, absolute
+	}
+	left, size = dot(ort.Data[float32](ly), v)
+	right, _ = dot(ort.Data[float32](feeds[0]), ort.Data[float32](ltv))
+	if size == 0 {
+		t.Fatal("the output is zero everywhere")
+	}
+	return left, right, size
+}
+
+func runModel(t *testing.T, m *onnx.Model, feeds ...*ort.Tensor) []*ort.Tensor {
+	t.Helper()
+	s, err := ort.New(m, ort.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	outputs := make([]*ort.Tensor, len(s.Outputs()))
+	if err := s.Run(context.Background(), feeds, outputs); err != nil {
+		t.Fatal(err)
+	}
+	return outputs
+}
+
+func narrow(values []float64, shape []int64) *ort.Tensor {
+	list := make([]float32, len(values))
+	for i, v := range values {
+		list[i] = float32(v)
+	}
+	return ort.NewTensor(list, shape...)
+}
+
+// apply is a case's node with constant inputs after x.
+func apply(op string, attrs onnx.Attrs, constants ...*onnx.Tensor) func(b *onnx.Builder, in ...string) string {
+	return func(b *onnx.Builder, in ...string) string {
+		inputs := slices.Clone(in)
+		for _, t := range constants {
+			if t == nil {
+				inputs = append(inputs, "")
+				continue
+			}
+			inputs = append(inputs, b.Constant(t))
+		}
+		return b.Op(op, attrs, inputs...)
+	}
+}
+
+// hidden is apply with constants that look as if they were computed.
+func hidden(op string, attrs onnx.Attrs, constants ...*onnx.Tensor) func(b *onnx.Builder, in ...string) string {
+	return func(b *onnx.Builder, in ...string) string {
+		inputs := slices.Clone(in)
+		for _, t := range constants {
+			if t == nil {
+				inputs = append(inputs, "")
+				continue
+			}
+			most := b.Op("ReduceMax", onnx.Attrs{"keepdims": int64(0)}, in[0])
+			zero := b.Op("Cast", onnx.Attrs{"to": int64(t.Type)}, b.Op("Sub", nil, most, most))
+			inputs = append(inputs, b.Op("Add", nil, b.Constant(t), zero))
+		}
+		return b.Op(op, attrs, inputs...)
+	}
+}
+
+func ints(values ...int64) *onnx.Tensor { return onnx.NewTensor("", values, int64(len(values))) }
+
+func matrix(rows int64, values ...int64) *onnx.Tensor {
+	return onnx.NewTensor("", values, rows, int64(len(values))/rows)
+}
+
+func floats(values ...float32) *onnx.Tensor { return onnx.NewTensor("", values, int64(len(values))) }
+
+func shapesOf(shapes ...[]int64) [][]int64 { return shapes }
+
+func TestShapeGradients(t *testing.T) {
+	const end = 1 << 40
+	x := shapesOf([]int64{3, 4, 5})
+	image := shapesOf([]int64{2, 8, 4, 6})
+	checkDifferences(t, []operatorCase{
+		{name: "reshape", shapes: x, build: apply("Reshape", nil, ints(0, -1))},
+		{name: "flatten", shapes: x, build: apply("Flatten", onnx.Attrs{"axis": int64(2)})},
+		{name: "unsqueeze", shapes: x, build: apply("Unsqueeze", nil, ints(-1, 0))},
+		{name: "squeeze", shapes: shapesOf([]int64{1, 3, 1}), build: apply("Squeeze", nil, ints(0))},
+		{name: "transpose", shapes: x, build: apply("Transpose", onnx.Attrs{"perm": []int64{1, 2, 0}})},
+		{name: "transpose reversed", shapes: x, build: apply("Transpose", nil)},
+		{name: "concat", shapes: shapesOf([]int64{3, 1, 5}, []int64{3, 4, 5}, []int64{3, 2, 5}), build: apply("Concat", onnx.Attrs{"axis": int64(-2)})},
+		{name: "concat twice", shapes: shapesOf([]int64{2, 3}), build: func(b *onnx.Builder, in ...string) string {
+			return b.Op("Concat", onnx.Attrs{"axis": int64(0)}, in[0], b.Op("Exp", nil, in[0]), in[0])
+		}},
+		{name: "split", shapes: x, build: func(b *onnx.Builder, in ...string) string {
+			parts := b.Ops("Split", onnx.Attrs{"axis": int64(1)}, 3, in[0], b.Ints(1, 2, 1))
+			return b.Op("Mul", nil, parts[0], parts[2])
+		}},
+		{name: "slice", shapes: x, build: apply("Slice", nil, ints(1, -4), ints(end, 3), ints(0, 2))},
+		{name: "slice steps", shapes: x, build: apply("Slice", nil, ints(0, 3, -1), ints(3, -end, 0), ints(0, 1, 2), ints(2, -2, -2))},
+		{name: "slice one of a stride", shapes: x, build: apply("Slice", nil, ints(1, 0), ints(2, 5), ints(1, 2), ints(3, 4))},
+		{name: "slice computed", shapes: x, build: hidden("Slice", nil, ints(-2, 1), ints(end, 3), ints(0, 2))},
+		{name: "slice computed steps", shapes: x, build: hidden("Slice", nil, ints(2, 1), ints(-end, 5), ints(0, 2), ints(-1, 2))},
+		{name: "slice without axes", shapes: x, build: apply("Slice", nil, ints(1, 1), ints(2, 3))},
+		{name: "pad", shapes: shapesOf([]int64{3, 4}, []int64{}), build: func(b *onnx.Builder, in ...string) string {
+			return b.Op("Pad", nil, in[0], b.Ints(1, -1, 0, 2), in[1])
+		}},
+		{name: "pad axes", shapes: x, build: apply("Pad", nil, ints(1, 2, -1, 3), nil, ints(-1, 0))},
+		{name: "pad computed", shapes: x, build: hidden("Pad", nil, ints(1, 2, 1, 3), nil, ints(-1, 0))},
+		{name: "pad reflect", shapes: image, build: apply("Pad", onnx.Attrs{"mode": "reflect"}, ints(0, 0, 3, 2, 0, 0, 1, 5))},
+		{name: "pad reflect long", shapes: shapesOf([]int64{2, 40}), build: apply("Pad", onnx.Attrs{"mode": "reflect"}, ints(0, 7, 0, 5))},
+		{name: "pad edge", shapes: image, build: apply("Pad", onnx.Attrs{"mode": "edge"}, ints(0, 1, 3, 2, 2, 0, 1, 5))},
+		{name: "pad wrap", shapes: image, build: apply("Pad", onnx.Attrs{"mode": "wrap"}, ints(3, 2, 1, 5), nil, ints(2, 3))},
+		{name: "pad edge computed", shapes: x, build: hidden("Pad", onnx.Attrs{"mode": "edge"}, ints(1, 2, 1, 3), nil, ints(-1, 0))},
+		{name: "expand", shapes: shapesOf([]int64{3, 1}), build: apply("Expand", nil, ints(2, 3, 4))},
+		{name: "tile", shapes: x, build: apply("Tile", nil, ints(2, 1, 3))},
+		{name: "depth to space", shapes: image, build: apply("DepthToSpace", onnx.Attrs{"blocksize": int64(2)})},
+		{name: "space to depth", shapes: image, build: apply("SpaceToDepth", onnx.Attrs{"blocksize": int64(2)})},
+		{name: "trilu", shapes: x, build: apply("Trilu", onnx.Attrs{"upper": int64(0)}, onnx.Scalar("", int64(1)))},
+		{name: "reverse sequence", shapes: x, build: apply("ReverseSequence", onnx.Attrs{"batch_axis": int64(1), "time_axis": int64(0)}, ints(1, 2, 3, 2))},
+		{name: "center crop pad", shapes: x, build: apply("CenterCropPad", nil, ints(6, 1, 2))},
+		{name: "center crop pad axes", shapes: x, build: apply("CenterCropPad", onnx.Attrs{"axes": []int64{-1, 0}}, ints(8, 2))},
+		{name: "the shape alone", shapes: x, build: func(b *onnx.Builder, in ...string) string {
+			return b.Op("Mul", nil, in[0], b.Op("Cast", onnx.Attrs{"to": int64(onnx.Float32)}, b.Op("Size", nil, in[0])))
+		}},
+		{name: "depth to space columns first", shapes: image, build: apply("DepthToSpace", onnx.Attrs{"blocksize": int64(2), "mode": "CRD"})},
+	})
+}
+
+func TestIndexGradients(t *testing.T) {
+	x := shapesOf([]int64{4, 3, 5})
+	scatter := func(reduction string) operatorCase {
+		return operatorCase{name: "scatter elements " + reduction, shapes: shapesOf([]int64{3, 4}, []int64{3, 3}),
+			build: func(b *onnx.Builder, in ...string) string {
+				index := matrix(3, 0, 1, -1, 3, 2, 0, 1, 1, 2)
+				if reduction == "none" {
+					index = matrix(3, 0, 1, -1, 3, 2, 0, 1, 0, 2)
+				}
+				return b.Op("ScatterElements", onnx.Attrs{"axis": int64(1), "reduction": reduction}, in[0], b.Constant(index), in[1])
+			}}
+	}
+	scatterND := func(reduction string) operatorCase {
+		return operatorCase{name: "scatter nd " + reduction, shapes: shapesOf([]int64{4, 3, 2}, []int64{3, 2}),
+			build: func(b *onnx.Builder, in ...string) string {
+				index := matrix(3, 0, 1, -1, 2, 1, 0)
+				if reduction != "none" {
+					index = matrix(3, 0, 1, 0, 1, 0, -2)
+				}
+				return b.Op("ScatterND", onnx.Attrs{"reduction": reduction}, in[0], b.Constant(index), in[1])
+			}}
+	}
+	zeros := scatter("mul")
+	zeros.name, zeros.given = "scatter elements mul with zeros", map[int][]float64{1: {1, 0, 2, 3, 0, 5, 0, 2, 1}}
+	cases := []operatorCase{zeros,
+		{name: "gather", shapes: x, build: apply("Gather", onnx.Attrs{"axis": int64(1)}, matrix(2, 0, 2, -1, 0))},
+		{name: "gather rows", shapes: x, build: apply("Gather", nil, ints(3, 1, 1))},
+		{name: "gather one", shapes: x, build: apply("Gather", onnx.Attrs{"axis": int64(-1)}, onnx.Scalar("", int64(-2)))},
+		{name: "gather in order", shapes: x, build: apply("Gather", onnx.Attrs{"axis": int64(2)}, ints(1, 2, 3))},
+		{name: "gather all, turned", shapes: x, build: apply("Gather", onnx.Attrs{"axis": int64(1)}, ints(2, 0, 1))},
+		{name: "gather some", shapes: x, build: apply("Gather", onnx.Attrs{"axis": int64(2)}, matrix(2, 4, -5))},
+		{name: "gather computed", shapes: x, build: hidden("Gather", onnx.Attrs{"axis": int64(2)}, matrix(2, 4, -5))},
+		{name: "gather elements", shapes: shapesOf([]int64{3, 4}), build: apply("GatherElements", onnx.Attrs{"axis": int64(1)}, matrix(2, 0, -1, 3, 3, 1, 1))},
+		{name: "gather nd", shapes: x, build: apply("GatherND", nil, matrix(3, 0, 1, -1, 2, 0, 1))},
+		{name: "gather nd in batches", shapes: shapesOf([]int64{2, 3, 4}), build: apply("GatherND", onnx.Attrs{"batch_dims": int64(1)}, matrix(2, 0, -1))},
+		{name: "compress", shapes: x, build: apply("Compress", onnx.Attrs{"axis": int64(1)}, onnx.NewTensor("", []bool{true, false, true}, 3))},
+		{name: "compress all", shapes: x, build: apply("Compress", nil, onnx.NewTensor("", []bool{false, true, true, false, true}, 5))},
+		{name: "top k", shapes: x, build: func(b *onnx.Builder, in ...string) string {
+			return b.Ops("TopK", onnx.Attrs{"axis": int64(0), "largest": int64(0)}, 2, in[0], b.Ints(2))[0]
+		}},
+	}
+	for _, reduction := range []string{"none", "add", "mul", "max", "min"} {
+		cases = append(cases, scatter(reduction), scatterND(reduction))
+	}
+	checkDifferences(t, cases)
+}
+
+func TestReductionGradients(t *testing.T) {
+	x := shapesOf([]int64{3, 4, 2})
+	var cases []operatorCase
+	for _, op := range []string{"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
+		"ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"} {
+		positive := func(build func(b *onnx.Builder, in ...string) string) func(b *onnx.Builder, in ...string) string {
+			return func(b *onnx.Builder, in ...string) string {
+				if op == "ReduceLogSum" {
+					in = []string{b.Op("Exp", nil, in[0])}
+				}
+				return build(b, in...)
+			}
+		}
+		dropped := onnx.Attrs{"keepdims": int64(0)}
+		noop := onnx.Attrs{"noop_with_empty_axes": int64(1)}
+		add := func(name string, build func(b *onnx.Builder, in ...string) string) {
+			cases = append(cases, operatorCase{name: op + " " + name, shapes: x, build: positive(build)})
+		}
+		add("axes", apply(op, nil, ints(-1, 0)))
+		add("dropped", apply(op, dropped, ints(1, -1)))
+		add("all", apply(op, nil))
+		add("all dropped", apply(op, dropped))
+		add("computed", hidden(op, dropped, ints(1)))
+		add("no axes", apply(op, noop, ints()))
+	}
+	cases = append(cases,
+		operatorCase{name: "product with zeros", shapes: shapesOf([]int64{4, 3}), build: apply("ReduceProd", nil, ints(1)),
+			given: map[int][]float64{0: {1, 2, 3, 0, 2, 3, 4, 0, 0, -2, 5, 1}}},
+		operatorCase{name: "sums", shapes: x, build: apply("CumSum", nil, onnx.Scalar("", int64(1)))},
+		operatorCase{name: "sums before", shapes: x, build: apply("CumSum", onnx.Attrs{"exclusive": int64(1)}, onnx.Scalar("", int64(-1)))},
+		operatorCase{name: "sums behind", shapes: x, build: apply("CumSum", onnx.Attrs{"exclusive": int64(1), "reverse": int64(1)}, onnx.Scalar("", int64(0)))},
+	)
+	checkDifferences(t, cases)
+}
+
+func TestResizeGradients(t *testing.T) {
+	var cases []operatorCase
+	image := shapesOf([]int64{2, 3, 4, 6})
+	add := func(name string, attrs onnx.Attrs, constants ...*onnx.Tensor) {
+		cases = append(cases, operatorCase{name: name, shapes: image, build: apply("Resize", attrs, constants...)})
+	}
+	for _, coordinates := range []string{"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric"} {
+		for _, mode := range []string{"linear", "cubic"} {
+			attrs := onnx.Attrs{"mode": mode, "coordinate_transformation_mode": coordinates}
+			add(mode+" "+coordinates, attrs, nil, floats(1, 1, 1.6, 0.7))
+			add(mode+" sizes "+coordinates, attrs, nil, nil, ints(2, 3, 9, 5))
+		}
+		for _, rounding := range []string{"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"} {
+			attrs := onnx.Attrs{"mode": "nearest", "coordinate_transformation_mode": coordinates, "nearest_mode": rounding}
+			add("nearest "+coordinates+" "+rounding, attrs, nil, floats(1, 1, 1.6, 0.7))
+			add("nearest twice "+coordinates+" "+rounding, attrs, nil, floats(1, 1, 2, 3))
+			add("nearest sizes "+coordinates+" "+rounding, attrs, nil, nil, ints(2, 3, 8, 12))
+		}
+	}
+	add("antialias", onnx.Attrs{"mode": "linear", "antialias": int64(1)}, nil, floats(1, 1, 0.6, 0.4))
+	add("cubic antialias", onnx.Attrs{"mode": "cubic", "antialias": int64(1)}, nil, floats(1, 1, 0.6, 0.4))
+	add("cubic without outside", onnx.Attrs{"mode": "cubic", "exclude_outside": int64(1)}, nil, floats(1, 1, 1.5, 0.6))
+	add("axes", onnx.Attrs{"mode": "linear", "axes": []int64{3, 2}}, nil, floats(1.5, 0.5))
+	add("crop", onnx.Attrs{"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize"},
+		floats(0, 0, 0.2, -0.1, 1, 1, 0.7, 0.8), nil, ints(2, 3, 5, 7))
+	cases = append(cases,
+		operatorCase{name: "volume", shapes: shapesOf([]int64{1, 2, 3, 4, 2}), build: apply("Resize", onnx.Attrs{"mode": "linear"}, nil, floats(1, 1, 2, 1.5, 2))},
+		operatorCase{name: "nearest volume", shapes: shapesOf([]int64{1, 2, 3, 4, 2}), build: apply("Resize", nil, nil, floats(1, 1, 2, 1, 3))},
+		operatorCase{name: "nearest flat", shapes: shapesOf([]int64{3, 4}), build: apply("Resize", nil, nil, floats(2, 3))},
+	)
+	checkAdjoint(t, cases)
+}
+
+func TestSamplingGradients(t *testing.T) {
+	var cases []operatorCase
+	for _, mode := range []string{"linear", "nearest", "cubic"} {
+		for _, padding := range []string{"zeros", "border", "reflection"} {
+			for align := range int64(2) {
+				attrs := onnx.Attrs{"mode": mode, "padding_mode": padding, "align_corners": align}
+				cases = append(cases, operatorCase{name: fmt.Sprint("grid sample ", mode, padding, align),
+					shapes: shapesOf([]int64{2, 2, 4, 5}, []int64{2, 3, 4, 2}), build: apply("GridSample", attrs)})
+			}
+		}
+	}
+	cases = append(cases, operatorCase{name: "grid sample in a volume",
+		shapes: shapesOf([]int64{1, 2, 3, 4, 5}, []int64{1, 2, 2, 3, 3}), build: apply("GridSample", nil)})
+	checkDifferences(t, cases)
+	columns := func(attrs onnx.Attrs) operatorCase {
+		return operatorCase{name: fmt.Sprint("columns ", attrs), shapes: shapesOf([]int64{2, 12, 9}), build: apply("Col2Im", attrs, ints(7, 4), ints(3, 2))}
+	}
+	checkAdjoint(t, []operatorCase{
+		columns(onnx.Attrs{"strides": []int64{2, 1}}),
+		columns(onnx.Attrs{"strides": []int64{3, 1}, "pads": []int64{2, 0, 1, 0}}),
+	})
+	regions := func(attrs onnx.Attrs) operatorCase {
+		return operatorCase{name: fmt.Sprint("regions ", attrs), shapes: shapesOf([]int64{2, 3, 6, 5}), build: func(b *onnx.Builder, in ...string) string {
+			rois := onnx.NewTensor("", []float32{0, 0, 4, 5, 1.5, 2.2, 3.7, 3.1, -3, -2, 9, 8}, 3, 4)
+			return b.Op("RoiAlign", attrs, in[0], b.Constant(rois), b.Ints(1, 0, 1))
+		}}
+	}
+	checkAdjoint(t, []operatorCase{
+		regions(onnx.Attrs{"output_height": int64(2), "output_width": int64(3), "sampling_ratio": int64(2)}),
+		regions(onnx.Attrs{"output_height": int64(2), "output_width": int64(2), "sampling_ratio": int64(3), "spatial_scale": float32(0.5), "coordinate_transformation_mode": "output_half_pixel"}),
+		{name: "unpool", shapes: shapesOf([]int64{1, 1, 2, 2}), build: apply("MaxUnpool", onnx.Attrs{"kernel_shape": []int64{2, 2}, "strides": []int64{2, 2}}, onnx.NewTensor("", []int64{1, 2, 8, 15}, 1, 1, 2, 2))},
+	})
+}
+
+func TestTransformGradients(t *testing.T) {
+	at := func(axis int64) *onnx.Tensor { return onnx.Scalar("", axis) }
+	real, complex := shapesOf([]int64{2, 5, 3, 1}), shapesOf([]int64{2, 5, 3, 2})
+	sided := onnx.Attrs{"onesided": int64(1)}
+	inverse := onnx.Attrs{"inverse": int64(1)}
+	var cases []operatorCase
+	for _, length := range []*onnx.Tensor{nil, at(4), at(8)} {
+		cases = append(cases,
+			operatorCase{name: fmt.Sprint("real ", length != nil), shapes: real, build: apply("DFT", nil, length, at(1))},
+			operatorCase{name: fmt.Sprint("one-sided ", length != nil), shapes: real, build: apply("DFT", sided, length, at(1))},
+			operatorCase{name: fmt.Sprint("complex ", length != nil), shapes: complex, build: apply("DFT", nil, length, at(-3))},
+			operatorCase{name: fmt.Sprint("inverse ", length != nil), shapes: complex, build: apply("DFT", inverse, length, at(1))},
+		)
+	}
+	checkAdjoint(t, cases)
+}
