@@ -14,6 +14,7 @@
 package autodiff
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -187,7 +188,13 @@ type findings struct {
 	straight  []*onnx.Node
 	stopped   []*onnx.Node
 	composite []composite
+	visits    int // of nodes; bodies of loops in loops are visited repeatedly
 }
+
+// maxVisits bounds the work on a hostile model.
+const maxVisits = 1 << 22
+
+var errTooNested = errors.New("it is in too many loops in loops")
 
 // note appends a node to a list where it is not in it.
 func note(list *[]*onnx.Node, n *onnx.Node) {
@@ -255,6 +262,10 @@ func (p *pass) walk(reached map[string]bool) {
 	for _, n := range slices.Backward(p.nodes) {
 		if !slices.ContainsFunc(n.Outputs, func(o string) bool { return reached[o] && p.active[o] }) {
 			continue
+		}
+		if p.found.visits++; p.found.visits > maxVisits {
+			p.found.fail(n, errTooNested.Error())
+			return
 		}
 		op := p.rules[n.OpType()]
 		switch {
