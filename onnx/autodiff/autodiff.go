@@ -203,6 +203,12 @@ func note(list *[]*onnx.Node, n *onnx.Node) {
 	}
 }
 
+func (f *findings) compose(c composite) {
+	if !slices.ContainsFunc(f.composite, func(d composite) bool { return d.node == c.node }) {
+		f.composite = append(f.composite, c)
+	}
+}
+
 func (f *findings) fail(n *onnx.Node, because string) {
 	if !slices.Contains(f.failed.Nodes, n) {
 		f.failed.Nodes = append(f.failed.Nodes, n)
@@ -278,7 +284,7 @@ func (p *pass) walk(reached map[string]bool) {
 			}
 			continue
 		case op.expand != nil:
-			p.found.composite = append(p.found.composite, composite{n, p.graph, p.types, op.expand})
+			p.found.compose(composite{n, p.graph, p.types, op.expand})
 		case op.gradient == nil:
 			p.found.fail(n, op.reason())
 		case op.straight:

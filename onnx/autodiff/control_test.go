@@ -199,6 +199,24 @@ func TestLoop(t *testing.T) {
 	c.check(t)
 }
 
+// TestLoopThatGrows carries a value that is longer after each round.
+func TestLoopThatGrows(t *testing.T) {
+	c := newTrial(1)
+	x, w := c.fixedInput("x", 1, 3), c.weight("w", 3, 3)
+	b := c.Body("body")
+	i, condition := b.Input("i", onnx.Int64), b.Input("condition", onnx.Bool)
+	s := b.Input("s", onnx.Float32, "rows", 3)
+	last := b.Op("Gather", nil, s, b.Op("Unsqueeze", nil, i, b.Ints(0)))
+	next := b.Op("Tanh", nil, b.Op("MatMul", nil, last, w))
+	b.Output(b.Op("Identity", nil, condition), onnx.Bool, onnx.Fixed())
+	b.Output(b.Op("Concat", onnx.Attrs{"axis": int64(0)}, s, next), onnx.Float32, onnx.Dims("more", 3))
+	b.Output(next, onnx.Float32, onnx.Fixed(1, 3))
+	out := c.Ops("Loop", onnx.Attrs{"body": b.Graph}, 2, c.Number(onnx.Int64, 3), "", x)
+	c.Output(out[0], onnx.Float32, onnx.Dims(-1, 3))
+	c.Output(out[1], onnx.Float32, onnx.Dims(-1, 1, 3))
+	c.check(t)
+}
+
 func TestLoopOfUnknownLength(t *testing.T) {
 	whileSmall := func(b *onnx.Builder, _, s string) string {
 		sum := b.Op("ReduceSum", onnx.Attrs{"keepdims": int64(0)}, s)
