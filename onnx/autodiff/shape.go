@@ -29,9 +29,10 @@ var shaping = map[string]operator{
 
 	// These look at the shape of their input, not at its elements.
 	"Shape": {shapeOnly: true}, "Size": {shapeOnly: true}, "EyeLike": {shapeOnly: true},
-	"RandomNormalLike": {shapeOnly: true}, "RandomUniformLike": {shapeOnly: true},
 
-	"ConstantOfShape": {zero: true}, "HannWindow": {zero: true}, "HammingWindow": {zero: true}, "BlackmanWindow": {zero: true},
+	// These follow a size, in steps.
+	"ConstantOfShape": {zero: true}, "HannWindow": {zero: true}, "HammingWindow": {zero: true},
+	"BlackmanWindow": {zero: true}, "MelWeightMatrix": {zero: true},
 }
 
 // toEnd and toStart stand in a Slice for the far and the near end.
