@@ -9,12 +9,12 @@ import "assay/onnx"
 func expandDeformConv(e *expander, n *onnx.Node) []string {
 	x, offset := n.Inputs[0], n.Inputs[2]
 	weights, fixed := e.shape(n.Inputs[1]).Sizes()
-	if !fixed || len(weights) != 4 || len(e.shape(x)) != 4 || len(e.shape(offset)) != 4 || !e.shape(x)[1].Known() {
+	if !fixed || len(weights) != 4 || len(e.shape(x)) != 4 || len(e.shape(offset)) != 4 {
 		return nil
 	}
 	groups, offsetGroups := n.Int("group", 1), n.Int("offset_group", 1)
-	channels := e.shape(x)[1].Size
-	if groups < 1 || offsetGroups < 1 || weights[0]%groups != 0 || channels%offsetGroups != 0 || weights[1]*groups != channels {
+	channels := weights[1] * groups
+	if groups < 1 || offsetGroups < 1 || weights[0]%groups != 0 || channels%offsetGroups != 0 {
 		return nil
 	}
 	taps := weights[2] * weights[3]

@@ -2,11 +2,13 @@ package autodiff
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"assay/internal/model/ort"
@@ -140,6 +142,53 @@ func (c operatorCase) adjoint(t *testing.T, fixed bool) (left, right, size float
 		t.Fatal("the output is zero everywhere")
 	}
 	return left, right, size
+}
+
+// checkSteps compares the gradient of the sum of a case's output by its i-th input, in
+// float32, with central differences of the given step along each of its elements.
+func checkSteps(t *testing.T, c operatorCase, i int, step float32, tolerance float64) {
+	t.Helper()
+	m := c.model(onnx.Float32, true)
+	feeds := make([]*ort.Tensor, len(c.shapes))
+	for j, shape := range c.shapes {
+		feeds[j] = narrow(c.values(j, c.seed()), shape)
+	}
+	sum := func() (total float64) {
+		for _, y := range ort.Data[float32](runModel(t, m, feeds...)[0]) {
+			total += float64(y)
+		}
+		return total
+	}
+	g, err := New(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grads, err := g.Gradient(m.Graph.Outputs[0].Name, m.Graph.Inputs[i].Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Graph.Outputs = nil
+	g.OutputAs("gradient", grads.Names[0], onnx.Float32, onnx.Fixed(c.shapes[i]...))
+	got := ort.Data[float32](runModel(t, g.Model(), feeds...)[0])
+	x := ort.Data[float32](feeds[i])
+	size := 0.0
+	for _, v := range got {
+		size = max(size, math.Abs(float64(v)))
+	}
+	if size == 0 {
+		t.Errorf("%s: the gradient is zero", c.name)
+	}
+	for j := range x {
+		was := x[j]
+		x[j] = was + step
+		above := sum()
+		x[j] = was - step
+		difference := (above - sum()) / (2 * float64(step))
+		x[j] = was
+		if math.Abs(difference-float64(got[j])) > tolerance*size {
+			t.Errorf("%s: along element %d the gradient is %g, the difference %g", c.name, j, got[j], difference)
+		}
+	}
 }
 
 func runModel(t *testing.T, m *onnx.Model, feeds ...*ort.Tensor) []*ort.Tensor {
@@ -369,6 +418,10 @@ func TestResizeGradients(t *testing.T) {
 		operatorCase{name: "nearest flat", shapes: shapesOf([]int64{3, 4}), build: apply("Resize", nil, nil, floats(2, 3))},
 	)
 	checkAdjoint(t, cases)
+	kept := operatorCase{name: "aspect", shapes: image, build: apply("Resize", onnx.Attrs{"keep_aspect_ratio_policy": "not_larger", "axes": []int64{2, 3}}, nil, nil, ints(7, 7))}
+	if _, err := pullbackModel(kept.model(onnx.Float32, true), "Resize", onnx.Float32, []string{"x"}); err == nil || !strings.Contains(err.Error(), "keep_aspect_ratio_policy") {
+		t.Errorf("with an aspect ratio to keep: %v", err)
+	}
 }
 
 func TestSamplingGradients(t *testing.T) {
@@ -401,8 +454,77 @@ func TestSamplingGradients(t *testing.T) {
 	checkAdjoint(t, []operatorCase{
 		regions(onnx.Attrs{"output_height": int64(2), "output_width": int64(3), "sampling_ratio": int64(2)}),
 		regions(onnx.Attrs{"output_height": int64(2), "output_width": int64(2), "sampling_ratio": int64(3), "spatial_scale": float32(0.5), "coordinate_transformation_mode": "output_half_pixel"}),
+		{name: "deformed", shapes: shapesOf([]int64{2, 4, 6, 5}), build: func(b *onnx.Builder, in ...string) string {
+			offset := b.Op("Expand", nil, b.Constant(floats(0.3, -0.7, 1.2, 0.4, -2.6)), b.Ints(2, 16, 3, 5))
+			weight := make([]float32, 6*2*4)
+			for i := range weight {
+				weight[i] = float32(i%7) - 3
+			}
+			return b.Op("DeformConv", onnx.Attrs{"group": int64(2), "offset_group": int64(2), "strides": []int64{2, 1}, "pads": []int64{1, 0, 0, 1}},
+				in[0], b.Constant(onnx.NewTensor("", weight, 6, 2, 2, 2)), offset)
+		}},
 		{name: "unpool", shapes: shapesOf([]int64{1, 1, 2, 2}), build: apply("MaxUnpool", onnx.Attrs{"kernel_shape": []int64{2, 2}, "strides": []int64{2, 2}}, onnx.NewTensor("", []int64{1, 2, 8, 15}, 1, 1, 2, 2))},
 	})
+}
+
+func TestRegionGradients(t *testing.T) {
+	for _, mode := range []string{"half_pixel", "output_half_pixel"} {
+		attrs := onnx.Attrs{"output_height": int64(2), "output_width": int64(3), "sampling_ratio": int64(2),
+			"spatial_scale": float32(0.5), "coordinate_transformation_mode": mode}
+		c := operatorCase{name: mode, shapes: shapesOf([]int64{2, 3, 6, 5}, []int64{3, 4}),
+			build: apply("RoiAlign", attrs, ints(1, 0, 1)),
+			given: map[int][]float64{1: {0.3, 0.2, 8.1, 9.7, 3.1, 4.3, 4.4, 5.2, -5.3, -3.2, 17.3, 15.6}}}
+		checkSteps(t, c, 1, 4e-3, 2e-3)
+	}
+}
+
+func TestDeterminantGradient(t *testing.T) {
+	for _, size := range []int64{1, 2, 4} {
+		c := operatorCase{name: "determinant", shapes: shapesOf([]int64{2, size, size}), build: apply("Det", nil)}
+		checkSteps(t, c, 0, 0.5, 1e-5) // it is linear in each element
+	}
+	singular := operatorCase{name: "singular", shapes: shapesOf([]int64{3, 3}), build: apply("Det", nil),
+		given: map[int][]float64{0: {1, 2, 3, 2, 4, 6, 1, 0, 1}}}
+	checkSteps(t, singular, 0, 0.5, 1e-5)
+}
+
+func TestSequenceGradients(t *testing.T) {
+	x := shapesOf([]int64{5, 3})
+	split := func(attrs onnx.Attrs, sizes *onnx.Tensor, join onnx.Attrs) func(b *onnx.Builder, in ...string) string {
+		return func(b *onnx.Builder, in ...string) string {
+			list := apply("SplitToSequence", attrs, sizes)(b, b.Op("Expand", nil, in[0], b.Ints(5, 3)))
+			last := b.Op("SequenceAt", nil, list, b.Number(onnx.Int64, -1))
+			list = b.Op("SequenceInsert", nil, list, b.Op("Exp", nil, last), b.Number(onnx.Int64, 0))
+			list = b.Op("SequenceErase", nil, list, b.Number(onnx.Int64, -2))
+			count := b.Op("Cast", onnx.Attrs{"to": int64(onnx.Float32)}, b.Op("SequenceLength", nil, list))
+			return b.Op("Mul", nil, b.Op("ConcatFromSequence", join, list), count)
+		}
+	}
+	join := onnx.Attrs{"axis": int64(0)}
+	checkDifferences(t, []operatorCase{
+		{name: "rows", shapes: x, build: split(onnx.Attrs{"keepdims": int64(0)}, nil, onnx.Attrs{"axis": int64(1), "new_axis": int64(1)})},
+		{name: "parts", shapes: x, build: split(nil, onnx.Scalar("", int64(2)), join)},
+		{name: "sizes", shapes: x, build: split(nil, ints(1, 3, 1), join)},
+		{name: "made", shapes: x, build: func(b *onnx.Builder, in ...string) string {
+			list := b.Op("SequenceConstruct", nil, in[0], b.Op("Sin", nil, in[0]))
+			return b.Op("ConcatFromSequence", onnx.Attrs{"axis": int64(1)}, b.Op("Identity", nil, list))
+		}},
+		{name: "optional", shapes: x, build: func(b *onnx.Builder, in ...string) string {
+			return b.Op("OptionalGetElement", nil, b.Op("Optional", nil, b.Op("Sin", nil, in[0])))
+		}},
+	})
+	unknown := operatorCase{name: "unknown", shapes: x, build: func(b *onnx.Builder, in ...string) string {
+		return b.Op("SequenceAt", nil, b.Op("SplitToSequence", nil, in[0]), b.Number(onnx.Int64, 0))
+	}}
+	m := unknown.model(onnx.Float32, false)
+	g, err := New(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var none *NotDifferentiable
+	if _, err := g.Gradient(m.Graph.Outputs[0].Name, "x"); !errors.As(err, &none) || len(none.Nodes) != 2 {
+		t.Errorf("through a sequence of unknown length: %v", err)
+	}
 }
 
 func TestTransformGradients(t *testing.T) {
@@ -418,6 +540,13 @@ func TestTransformGradients(t *testing.T) {
 			operatorCase{name: fmt.Sprint("complex ", length != nil), shapes: complex, build: apply("DFT", nil, length, at(-3))},
 			operatorCase{name: fmt.Sprint("inverse ", length != nil), shapes: complex, build: apply("DFT", inverse, length, at(1))},
 		)
+	}
+	for name, build := range map[string]func(b *onnx.Builder, in ...string) string{
+		"frames":             apply("STFT", nil, at(3), nil, at(8)),
+		"frames, windowed":   apply("STFT", nil, at(2), floats(0.5, 1, 2, 1), at(4)),
+		"frames, both sides": apply("STFT", onnx.Attrs{"onesided": int64(0)}, at(5), floats(0.5, 1, 2, 1, 0.5, 0.25, 1, 3)),
+	} {
+		cases = append(cases, operatorCase{name: name, shapes: shapesOf([]int64{2, 19, 1}), build: build})
 	}
 	checkAdjoint(t, cases)
 }

@@ -17,7 +17,7 @@ var sampling = map[string]operator{
 	"Col2Im":     {gradient: col2ImGradient},
 
 	"MaxRoiPool": {because: "how many elements its bins hold depends on the regions"},
-	"DeformConv": {because: "it is not two-dimensional, or its sizes are not known"}, // the others are written out
+	"DeformConv": {because: "it is not two-dimensional, or the sizes of its weights are not known"}, // the others are written out
 }
 
 // taps are the elements that an interpolation reads around each of P points in d
