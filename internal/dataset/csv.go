@@ -17,13 +17,13 @@ const maxLine = 16 << 20
 // csvFormat is a table of values separated by a comma, tab, semicolon or bar, with
 // quoted fields as in RFC 4180, with or without a header line.
 type csvFormat struct {
-	source  source
+	input   input
 	comma   rune
 	columns []string
 	header  bool
 }
 
-func openCSV(ctx context.Context, src source, s *Schema) (format, error) {
+func openCSV(ctx context.Context, src input, s *Schema) (format, error) {
 	r, closer, err := src.text(ctx)
 	if err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func openCSV(ctx context.Context, src source, s *Schema) (format, error) {
 		}
 		sample = sample[:end] // without the line that was cut
 	}
-	f := &csvFormat{source: src}
+	f := &csvFormat{input: src}
 	records := f.separate(sample)
 	if len(records) == 0 {
 		return nil, errors.New("is no table: its first line cannot be read as values separated by commas, tabs, semicolons or bars")
@@ -159,19 +159,19 @@ func (f *csvFormat) reader(r io.Reader) *csv.Reader {
 	return c
 }
 
-func (f *csvFormat) files() ([]string, error) { return []string{f.source.path}, nil }
+func (f *csvFormat) files() ([]string, error) { return []string{f.input.path}, nil }
 
 func (f *csvFormat) layout() layout { return layout{columns: f.columns} }
 
 func (f *csvFormat) records(ctx context.Context, visit func(*record) error) error {
-	text, closer, err := f.source.text(ctx)
+	text, closer, err := f.input.text(ctx)
 	if err != nil {
 		return err
 	}
 	defer closer.Close()
 	bounded := &lineReader{r: text, left: maxLine}
 	r := f.reader(bounded)
-	rec := record{file: f.source.path, cells: make([]cell, len(f.columns))}
+	rec := record{file: f.input.path, cells: make([]cell, len(f.columns))}
 	header := f.header
 	for {
 		bounded.left = maxLine

@@ -27,7 +27,7 @@ func isIDX(head []byte) bool {
 }
 
 // openIDX opens a file of arrays and the labels that belong to it.
-func openIDX(ctx context.Context, src source, o *Options) (format, error) {
+func openIDX(ctx context.Context, src input, o *Options) (format, error) {
 	features, err := readIDX(ctx, src)
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func labelsBeside(ctx context.Context, path string, o *Options) (*array, error) 
 }
 
 // readIDX reads the header of an IDX file.
-func readIDX(ctx context.Context, src source) (*array, error) {
+func readIDX(ctx context.Context, src input) (*array, error) {
 	head, err := src.head(ctx, 4+4*8)
 	if err != nil {
 		return nil, err
@@ -88,11 +88,11 @@ func readIDX(ctx context.Context, src source) (*array, error) {
 		a.shape = append(a.shape, int(binary.BigEndian.Uint32(head[i:])))
 	}
 	a.open = src.at(int64(start))
-	return a, a.check(func(n int64) bool { return src.plausible(n) })
+	return a, a.check(func(n int64) bool { return src.plausible(int64(start) + n) })
 }
 
 // at opens the content from an offset on.
-func (s source) at(offset int64) func(context.Context) (io.ReadCloser, error) {
+func (s input) at(offset int64) func(context.Context) (io.ReadCloser, error) {
 	return func(ctx context.Context) (io.ReadCloser, error) {
 		r, err := s.open(ctx)
 		if err != nil {

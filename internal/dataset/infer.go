@@ -220,14 +220,17 @@ func (s *Schema) observe(ctx context.Context, f format, l layout, unlabelled boo
 		profiles[i] = newProfile(&s.Features[i], &budget)
 	}
 	classes := profile{texts: map[string]int{}, limit: maxClasses, budget: &budget}
+	known := s.Features[0].inferred() // as pixels are: the pass is for the labels
 	records := 0
 	err := f.records(ctx, func(r *record) error {
 		if r.bad != nil {
 			return nil // reported when it is read
 		}
 		records++
-		for _, v := range r.values {
-			profiles[0].number(float64(v))
+		if !known {
+			for _, v := range r.values {
+				profiles[0].number(float64(v))
+			}
 		}
 		for i, input := range inputs {
 			if len(s.Shape) > 0 {
@@ -294,8 +297,8 @@ func newProfile(f *Feature, budget *int) profile {
 }
 
 func (p *profile) number(v float64) {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return
+	if !(math.Abs(v) <= math.MaxFloat32) {
+		return // reported when it is read
 	}
 	p.numbers++
 	p.fractions = p.fractions || v != math.Trunc(v)
@@ -382,23 +385,19 @@ func (p *profile) conclude(f *Feature) error {
 			return errors.New("has no number in it: list it under drop in the schema, or declare its type")
 		}
 		f.Observed = &Range{Min: float64(float32(p.min)), Max: float64(float32(p.max))}
-		return p.limits(f)
+		f.clip()
 	}
 	return nil
 }
 
-// limits keeps the observed range within the limits: rows outside are bad rows.
-func (p *profile) limits(f *Feature) error {
+// clip keeps the observed range within the limits: records outside are bad records.
+func (f *Feature) clip() {
 	if f.Min != nil {
 		f.Observed.Min, f.Observed.Max = max(f.Observed.Min, *f.Min), max(f.Observed.Max, *f.Min)
 	}
 	if f.Max != nil {
 		f.Observed.Min, f.Observed.Max = min(f.Observed.Min, *f.Max), min(f.Observed.Max, *f.Max)
 	}
-	if f.Observed.Min < -math.MaxFloat32 || f.Observed.Max > math.MaxFloat32 {
-		return errors.New("has numbers beyond the range of 32 bits: use a larger unit, or list it under drop in the schema")
-	}
-	return nil
 }
 
 // typ decides: a column whose values are numbers in nine of ten cases is meant to

@@ -15,14 +15,14 @@ import (
 // give columns with a path as name, such as "address.city" or "pixels.0". The
 // first record names the columns; a later record may leave some out (they are empty).
 type jsonlFormat struct {
-	source  source
+	input   input
 	columns []string
 }
 
 const maxJSONDepth = 16
 
-func openJSONL(ctx context.Context, src source) (format, error) {
-	f := &jsonlFormat{source: src}
+func openJSONL(ctx context.Context, src input) (format, error) {
+	f := &jsonlFormat{input: src}
 	err := f.lines(ctx, func(line []byte, _ int64) error {
 		err := flatten(line, func(path string, _ cell) error {
 			if len(f.columns) == maxColumns {
@@ -45,13 +45,13 @@ func openJSONL(ctx context.Context, src source) (format, error) {
 	return f, nil
 }
 
-func (f *jsonlFormat) files() ([]string, error) { return []string{f.source.path}, nil }
+func (f *jsonlFormat) files() ([]string, error) { return []string{f.input.path}, nil }
 
 func (f *jsonlFormat) layout() layout { return layout{columns: f.columns} }
 
 // lines visits every line that is not blank.
 func (f *jsonlFormat) lines(ctx context.Context, visit func(line []byte, number int64) error) error {
-	text, closer, err := f.source.text(ctx)
+	text, closer, err := f.input.text(ctx)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (f *jsonlFormat) lines(ctx context.Context, visit func(line []byte, number 
 
 func (f *jsonlFormat) records(ctx context.Context, visit func(*record) error) error {
 	position := index[int](f.columns)
-	rec := record{file: f.source.path, cells: make([]cell, len(f.columns))}
+	rec := record{file: f.input.path, cells: make([]cell, len(f.columns))}
 	set := make([]bool, len(f.columns))
 	return f.lines(ctx, func(line []byte, number int64) error {
 		rec.row++

@@ -20,7 +20,7 @@ const maxNPYHeader = 1 << 16
 
 // openNPY opens an NPY file of features. Its labels are in another file, or in its
 // last column where it is a table.
-func openNPY(ctx context.Context, src source, o *Options) (format, error) {
+func openNPY(ctx context.Context, src input, o *Options) (format, error) {
 	features, err := readNPY(ctx, src)
 	if err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ func openNPY(ctx context.Context, src source, o *Options) (format, error) {
 	return newArrayFormat(features, labels, o)
 }
 
-func readNPY(ctx context.Context, src source) (*array, error) {
+func readNPY(ctx context.Context, src input) (*array, error) {
 	r, err := src.open(ctx)
 	if err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func readNPY(ctx context.Context, src source) (*array, error) {
 		return nil, err
 	}
 	a.name, a.files, a.open = baseName(src.path), []string{src.path}, src.at(start)
-	return a, a.check(func(n int64) bool { return src.plausible(n) })
+	return a, a.check(func(n int64) bool { return src.plausible(start + n) })
 }
 
 // decodeNPY reads the header of an NPY file, versions 1 to 3 (numpy's NEP 1), and
@@ -114,7 +114,7 @@ func parseNPYHeader(h string) (*array, error) {
 
 // npyElement gives the element type of a numpy type string, such as "<f4".
 func npyElement(descr string) (element, error) {
-	if len(descr) < 3 {
+	if len(descr) < 2 {
 		return element{}, fmt.Errorf("has the unknown element type %s", quote(descr))
 	}
 	var order binary.ByteOrder = binary.LittleEndian

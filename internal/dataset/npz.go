@@ -15,7 +15,7 @@ import (
 const maxMembers = 1000
 
 // openNPZ opens an NPZ file, a zip of NPY files: one array of features, and one of labels.
-func openNPZ(ctx context.Context, src source, o *Options) (format, error) {
+func openNPZ(ctx context.Context, src input, o *Options) (format, error) {
 	arrays, err := readNPZ(ctx, src)
 	if err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func arrayNames(arrays []*array) []string {
 }
 
 // readNPZ reads the headers of all members.
-func readNPZ(ctx context.Context, src source) ([]*array, error) {
+func readNPZ(ctx context.Context, src input) ([]*array, error) {
 	f, err := os.Open(src.path)
 	if err != nil {
 		return nil, err
@@ -139,7 +139,7 @@ func readNPZ(ctx context.Context, src source) ([]*array, error) {
 	return arrays, nil
 }
 
-func readMember(src source, i int, member *zip.File) (*array, error) {
+func readMember(src input, i int, member *zip.File) (*array, error) {
 	r, err := member.Open()
 	if err != nil {
 		return nil, fmt.Errorf("cannot be read: %w", err)
@@ -152,13 +152,13 @@ func readMember(src source, i int, member *zip.File) (*array, error) {
 	a.name, a.files = strings.TrimSuffix(member.Name, ".npy"), []string{src.path}
 	a.open = func(ctx context.Context) (io.ReadCloser, error) { return openMember(ctx, src, i, start) }
 	return a, a.check(func(n int64) bool {
-		stored := source{size: min(int64(min(member.CompressedSize64, 1<<62)), src.size), gzip: member.Method == zip.Deflate}
+		stored := input{size: min(int64(min(member.CompressedSize64, 1<<62)), src.size), gzip: member.Method == zip.Deflate}
 		return stored.plausible(n)
 	})
 }
 
 // openMember opens a member from an offset on.
-func openMember(ctx context.Context, src source, i int, offset int64) (io.ReadCloser, error) {
+func openMember(ctx context.Context, src input, i int, offset int64) (io.ReadCloser, error) {
 	f, err := os.Open(src.path)
 	if err != nil {
 		return nil, err

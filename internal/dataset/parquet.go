@@ -40,7 +40,7 @@ const (
 // parquetFormat is a Parquet file. Columns within groups have a path as name, such
 // as "address.city"; lists are not supported.
 type parquetFormat struct {
-	source source
+	input  input
 	leaves []leaf
 	groups []rowGroup
 	rows   int64
@@ -65,7 +65,7 @@ type rowGroup struct {
 // chunk is one column's pages in a row group.
 type chunk struct{ kind, codec, values, start, size int64 }
 
-func openParquet(ctx context.Context, src source) (format, error) {
+func openParquet(ctx context.Context, src input) (format, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func openParquet(ctx context.Context, src source) (format, error) {
 		return nil, err
 	}
 	defer f.Close()
-	p := &parquetFormat{source: src}
+	p := &parquetFormat{input: src}
 	var tail [8]byte
 	if src.size < 12 {
 		return nil, errors.New("is a Parquet file that is cut short")
@@ -111,13 +111,13 @@ func (p *parquetFormat) check() error {
 			if l.unsupported != "" {
 				continue
 			}
-			if c.start < 4 || c.size < 0 || c.start > p.source.size-c.size || c.values != group.rows || c.kind != l.kind {
+			if c.start < 4 || c.size < 0 || c.start > p.input.size-c.size || c.values != group.rows || c.kind != l.kind {
 				return fmt.Errorf("is damaged: the column %s of row group %d is not where or what it should be", quote(l.name), g+1)
 			}
 		}
 	}
-	if len(p.leaves) == 0 || p.rows > p.source.size*cellsPerByte/int64(len(p.leaves)) {
-		return fmt.Errorf("claims %d rows of %d columns, which its %d bytes cannot hold", p.rows, len(p.leaves), p.source.size)
+	if len(p.leaves) == 0 || p.rows > p.input.size*cellsPerByte/int64(len(p.leaves)) {
+		return fmt.Errorf("claims %d rows of %d columns, which its %d bytes cannot hold", p.rows, len(p.leaves), p.input.size)
 	}
 	return nil
 }
@@ -303,7 +303,7 @@ func readChunk(t *thriftReader) (chunk, error) {
 	return c, err
 }
 
-func (p *parquetFormat) files() ([]string, error) { return []string{p.source.path}, nil }
+func (p *parquetFormat) files() ([]string, error) { return []string{p.input.path}, nil }
 
 func (p *parquetFormat) layout() layout {
 	l := layout{unsupported: map[string]string{}, rows: p.rows}
@@ -317,14 +317,14 @@ func (p *parquetFormat) layout() layout {
 }
 
 func (p *parquetFormat) records(ctx context.Context, visit func(*record) error) error {
-	f, err := os.Open(p.source.path)
+	f, err := os.Open(p.input.path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	u := &unpacker{budget: maxPages}
 	defer u.close()
-	rec := record{file: p.source.path, cells: make([]cell, len(p.leaves))}
+	rec := record{file: p.input.path, cells: make([]cell, len(p.leaves))}
 	for g, group := range p.groups {
 		readers := make([]*columnReader, len(p.leaves))
 		u.budget = maxPages

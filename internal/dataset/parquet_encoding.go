@@ -41,6 +41,8 @@ func (c *columnReader) decoder(encoding int64, data []byte) (values, error) {
 		return &deltaValues{c.leaf, d}, err
 	case encoding == encodingDeltaLength && c.leaf.kind == parquetBytes:
 		return newDeltaTexts(data)
+	case encoding == encodingDeltaBytes && c.leaf.kind == parquetBytes:
+		return newPrefixTexts(data)
 	case encoding == encodingStreamSplit && c.leaf.size > 0:
 		return &splitValues{leaf: c.leaf, data: data, n: len(data) / c.leaf.size}, nil
 	}
@@ -314,7 +316,7 @@ type deltaTexts struct {
 	data    []byte
 }
 
-func newDeltaTexts(data []byte) (values, error) {
+func newDeltaTexts(data []byte) (*deltaTexts, error) {
 	lengths, err := newDeltas(data)
 	if err != nil {
 		return nil, err
@@ -335,6 +337,47 @@ func (d *deltaTexts) next() (cell, error) {
 	text := string(d.data[:n])
 	d.data = d.data[n:]
 	return cell{text: text}, nil
+}
+
+// prefixTexts reads the encoding DELTA_BYTE_ARRAY: how much each text shares with the
+// one before it, and the rest of each.
+type prefixTexts struct {
+	shared *deltas
+	rest   *deltaTexts
+	last   string
+	total  int // bytes of all texts so far
+}
+
+func newPrefixTexts(data []byte) (values, error) {
+	shared, err := newDeltas(data)
+	if err != nil {
+		return nil, err
+	}
+	pass := *shared
+	if data, err = pass.end(); err != nil {
+		return nil, err
+	}
+	rest, err := newDeltaTexts(data)
+	return &prefixTexts{shared: shared, rest: rest}, err
+}
+
+func (p *prefixTexts) next() (cell, error) {
+	n, err := p.shared.next()
+	if err != nil {
+		return cell{}, err
+	}
+	rest, err := p.rest.next()
+	if err != nil {
+		return cell{}, err
+	}
+	if n < 0 || n > int64(len(p.last)) {
+		return cell{}, errShort
+	}
+	p.last = p.last[:n] + rest.text
+	if p.total += len(p.last); p.total > maxPage { // a few bytes can repeat a long text without end
+		return cell{}, fmt.Errorf("%w: the texts of one are longer than %d MB", errPage, maxPage>>20)
+	}
+	return cell{text: p.last}, nil
 }
 
 // splitValues reads the encoding BYTE_STREAM_SPLIT: the first bytes of all values, then the second.

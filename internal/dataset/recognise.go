@@ -48,15 +48,15 @@ func recognise(ctx context.Context, path string, o *Options) (format, error) {
 
 const byteOrderMark = "\ufeff"
 
-// source is a file to be read from its beginning, as often as wanted.
-type source struct {
+// input is a file to be read from its beginning, as often as wanted.
+type input struct {
 	path string
 	size int64 // of the file
 	gzip bool
 }
 
 // openSource finds out whether a file is compressed, and gives the head of its content.
-func openSource(ctx context.Context, path string) (src source, head []byte, err error) {
+func openSource(ctx context.Context, path string) (src input, head []byte, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return src, nil, err
@@ -64,7 +64,7 @@ func openSource(ctx context.Context, path string) (src source, head []byte, err 
 	if !info.Mode().IsRegular() {
 		return src, nil, errors.New("is not a regular file")
 	}
-	src = source{path: path, size: info.Size()}
+	src = input{path: path, size: info.Size()}
 	if head, err = src.head(ctx, 512); err == nil && bytes.HasPrefix(head, []byte{0x1f, 0x8b}) {
 		src.gzip = true
 		head, err = src.head(ctx, 512)
@@ -73,7 +73,7 @@ func openSource(ctx context.Context, path string) (src source, head []byte, err 
 }
 
 // open starts a pass over the content, which ends with the context.
-func (s source) open(ctx context.Context) (io.ReadCloser, error) {
+func (s input) open(ctx context.Context) (io.ReadCloser, error) {
 	f, err := os.Open(s.path)
 	if err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func (s source) open(ctx context.Context) (io.ReadCloser, error) {
 }
 
 // text starts a pass over the content as text, without a byte order mark.
-func (s source) text(ctx context.Context) (*bufio.Reader, io.Closer, error) {
+func (s input) text(ctx context.Context) (*bufio.Reader, io.Closer, error) {
 	r, err := s.open(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -104,7 +104,7 @@ func (s source) text(ctx context.Context) (*bufio.Reader, io.Closer, error) {
 	return b, r, nil
 }
 
-func (s source) head(ctx context.Context, n int) ([]byte, error) {
+func (s input) head(ctx context.Context, n int) ([]byte, error) {
 	r, err := s.open(ctx)
 	if err != nil {
 		return nil, err
@@ -123,7 +123,7 @@ func (s source) head(ctx context.Context, n int) ([]byte, error) {
 const deflateRatio = 1032
 
 // plausible reports whether the file can hold n bytes of content.
-func (s source) plausible(n int64) bool {
+func (s input) plausible(n int64) bool {
 	if s.gzip {
 		return n/deflateRatio <= s.size
 	}

@@ -71,7 +71,8 @@ type Schema struct {
 	Features []Feature `yaml:"features,omitempty" json:"features,omitempty"`
 	Label    Label     `yaml:"label,omitempty" json:"label,omitzero"`
 	// Complete says that nothing is left to infer: the features are encoded in the
-	// schema's order, and a column that it does not name is an error.
+	// schema's order, and a column that it does not name is an error. Columns, Groups and
+	// Decode are for complete schemas.
 	Complete bool `yaml:"complete,omitempty" json:"complete,omitempty"`
 }
 
@@ -143,6 +144,9 @@ func (s *Schema) Validate() error {
 		names[f.Name] = true
 		if err := f.validate(); err != nil {
 			return fmt.Errorf("feature %q %w", f.Name, err)
+		}
+		if s.Complete && !f.inferred() {
+			return fmt.Errorf("feature %q has no type, bounds (min and max, or observed) or categories, but the schema says that it is complete", f.Name)
 		}
 		if len(s.Shape) > 0 && f.Type == Categorical {
 			return fmt.Errorf("feature %q cannot be categorical: it is every element of the shape", f.Name)

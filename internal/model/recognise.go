@@ -13,12 +13,12 @@ import (
 // Override states what a model does not tell, or tells wrongly. Zero fields leave
 // it to recognition.
 type Override struct {
-	Shape   []int64  // of one row
-	Layout  Layout   //
-	Range   *Range   //
+	Shape   []int64 // of one row
+	Layout  Layout
+	Range   *Range
 	Classes []string // names, in the order of the scores
-	Output  Output   //
-	Scores  string   // the output that holds the scores
+	Output  Output   // what the scores mean
+	Scores  string   // the output that holds them
 }
 
 // Recognised is an ONNX classifier and the way to run it.
@@ -107,6 +107,9 @@ func (r *Recognised) take(g *graphIndex, out scoreOutput, o Override) error {
 // where it was learnt by running the model. One column scores the second of two
 // classes. Names that were found in the model and do not fit it are dropped.
 func (r *Recognised) SetColumns(n int) error {
+	if n < 1 || n > MaxClasses {
+		return fmt.Errorf("its output has %d values for a row, which are not scores of 2 to %d classes", n, MaxClasses)
+	}
 	r.Columns = n
 	classes := max(n, 2)
 	switch {
@@ -142,13 +145,16 @@ func (r *Recognised) inputs(o Override) error {
 		r.Inputs = append(r.Inputs, in)
 	}
 	r.Shape = r.Inputs[0].Shape
-	if len(r.Inputs) > 1 {
-		n := 0
-		for _, in := range r.Inputs {
-			n += in.Size
-		}
-		r.Shape = []int64{int64(n)}
+	if len(r.Inputs) == 1 {
+		return nil
 	}
+	n := int64(0)
+	for _, in := range r.Inputs {
+		if n += int64(in.Size); n > MaxValues/int64(max(r.Batch, 1)) {
+			return fmt.Errorf("the %d inputs take more than %d values at once", len(r.Inputs), MaxValues)
+		}
+	}
+	r.Shape = []int64{n}
 	return nil
 }
 
@@ -179,9 +185,11 @@ func inputOf(v onnx.Value, o Override, inputs int) (Input, int, error) {
 	return Input{Name: v.Name, Element: t.Elem, Shape: sizes, Size: int(size)}, batch, nil
 }
 
-// MaxValues bounds the input values of one run of a model: some 1000 images of
-// 512 by 512 pixels in colour or one of 16384 by 5461.
-const MaxValues = 1 << 28
+// Limits on what a model's word is taken for.
+const (
+	MaxValues  = 1 << 28 // input values of one run: some 300 images of 512 by 512 pixels in colour
+	MaxClasses = 1 << 18
+)
 
 func takesNumbers(t onnx.DataType) bool {
 	switch t {

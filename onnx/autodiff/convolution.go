@@ -151,6 +151,12 @@ func (p *pass) convInput(w *window, x, weight, dy string, group int64) (string, 
 			"kernel_shape": w.kernel, "dilations": w.dilations, "group": group, "pads": pads,
 		}, dy, flipped), nil
 	}
+	if extra, ok := p.outputPadding(w, x); ok {
+		return p.Op("ConvTranspose", onnx.Attrs{
+			"kernel_shape": w.kernel, "strides": w.strides, "dilations": w.dilations, "group": group,
+			"pads": w.pads(), "output_padding": extra,
+		}, dy, weight), nil
+	}
 	// Unpadded at the far end, then cut or filled up to x's size: rows of x that no
 	// window reached have a gradient of zero.
 	full := p.Op("ConvTranspose", onnx.Attrs{
@@ -158,6 +164,27 @@ func (p *pass) convInput(w *window, x, weight, dy string, group int64) (string, 
 		"pads": slices.Concat(w.before, make([]int64, w.spatial())),
 	}, dy, weight)
 	return p.resized(full, x), nil
+}
+
+// outputPadding gives what a ConvTranspose must add at the far ends for its result
+// to have the spatial sizes of x, where these are known.
+func (p *pass) outputPadding(w *window, x string) (extra []int64, ok bool) {
+	shape := p.shape(x)
+	if len(shape) != w.spatial()+2 {
+		return nil, false
+	}
+	sizes, fixed := shape[2:].Sizes()
+	if !fixed {
+		return nil, false
+	}
+	for i, size := range sizes {
+		rest := size + w.before[i] + w.after[i] - w.reach(i) - 1
+		if rest < 0 {
+			return nil, false
+		}
+		extra = append(extra, rest%w.strides[i])
+	}
+	return extra, true
 }
 
 // resized cuts a value off or fills it up with zeros at the far ends, to x's shape.

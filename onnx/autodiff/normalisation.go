@@ -3,6 +3,7 @@ package autodiff
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"assay/onnx"
 )
@@ -212,19 +213,30 @@ func (l *layer) statistics(p *pass) (centred, inverse string) {
 // statistics are made from these.
 func expandBatchNormalization(e *expander, n *onnx.Node) []string {
 	momentum := float64(n.Float("momentum", 0.9))
+	if !e.elem(n.Inputs[3]).IsFloat() || !e.elem(n.Inputs[4]).IsFloat() {
+		return nil
+	}
 	if n.Int("training_mode", 0) == 0 || momentum == 0 && n.Output(1) != "" && n.Output(2) != "" {
 		return nil
 	}
+	rank := len(e.shape(n.Inputs[0]))
+	if rank < 2 {
+		return nil
+	}
+	// ONNX Runtime writes the new statistics over the old ones, even over a caller's
+	// input. A momentum of 0 ignores the old ones, so it is given numbers of no use:
+	// one element of each channel.
+	others := append([]int64{0}, upTo(int64(rank))[2:]...)
+	first := e.Op("Slice", nil, n.Inputs[0], e.Ints(make([]int64, rank-1)...),
+		e.Ints(slices.Repeat([]int64{1}, rank-1)...), e.Ints(others...))
+	scratch := e.Op("Cast", onnx.Attrs{"to": int64(e.elem(n.Inputs[3]))}, e.Op("Reshape", nil, first, e.Ints(-1)))
 	batch := e.Ops("BatchNormalization", onnx.Attrs{
 		"training_mode": int64(1), "momentum": float32(0), "epsilon": n.Float("epsilon", 1e-5),
-	}, 3, n.Inputs...)
-	result := batch[:1]
+	}, 3, n.Inputs[0], n.Inputs[1], n.Inputs[2], scratch, e.Op("Neg", nil, scratch))
+	result := []string{batch[0]}
 	for i, statistic := range batch[1:] {
 		before := n.Inputs[3+i]
 		t := e.elem(before)
-		if !t.IsFloat() {
-			return nil
-		}
 		result = append(result, e.Op("Add", nil,
 			e.Op("Mul", nil, before, e.Number(t, momentum)), e.Op("Mul", nil, statistic, e.Number(t, 1-momentum))))
 	}

@@ -36,6 +36,28 @@ func maxPoolGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	return []string{p.Op("Reshape", nil, spread, p.shapeOf(x))}, nil
 }
 
+// tiles reports whether windows on an image lie side by side and cover all of x.
+func (p *pass) tiles(w *window, x string) bool {
+	shape := p.shape(x)
+	if p.float != onnx.Float32 || len(shape) != 4 || !slices.Equal(w.kernel, w.strides) || slices.Max(w.dilations) > 1 {
+		return false
+	}
+	for i, k := range w.kernel {
+		if size := shape[i+2].Size; size <= 0 || size%k != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// repeated repeats each element of an image over a window.
+func (p *pass) repeated(x string, window []int64) string {
+	scales := onnx.NewTensor("", []float32{1, 1, float32(window[0]), float32(window[1])})
+	return p.Op("Resize", onnx.Attrs{
+		"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor",
+	}, x, "", p.Constant(scales))
+}
+
 // poolWindow reads the window of a pooling node. With ceil_mode the last window may
 // hang over the far end; resized takes care of that when the gradient is spread.
 func (p *pass) poolWindow(n *onnx.Node) (*window, error) {
@@ -94,6 +116,9 @@ func averagePoolGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	if slices.Max(w.pads()) == 0 && n.Int("ceil_mode", 0) == 0 {
 		taps, _ := onnx.Count(w.kernel)
 		share = p.times(share, 1/float64(taps))
+		if p.tiles(w, n.Inputs[0]) {
+			return []string{p.repeated(share, w.kernel)}, nil
+		}
 	} else {
 		weight, err := p.averageWeight(n, w, dy[0])
 		if err != nil {

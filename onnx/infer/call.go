@@ -2,6 +2,7 @@ package infer
 
 import (
 	"fmt"
+	"slices"
 
 	"assay/onnx"
 )
@@ -22,18 +23,28 @@ func (c *call) sizes() *algebra { return c.types.shared.sizes }
 func (c *call) in(i int) *value {
 	if name := c.n.Input(i); name != "" {
 		if v := c.types.lookup(name); v != nil {
-			if c.types.shared.follows > maxFollow {
-				return &value{typ: v.typ}
-			}
-			return v
+			return c.types.shared.within(v)
 		}
 	}
 	return &value{}
 }
 
+// within counts what is read of contents, and withholds them once it is too much.
+func (s *shared) within(v *value) *value {
+	if v.content != nil {
+		s.follows += v.content.len()
+	} else if v.tensor != nil && v.tensor.Len() <= maxContent {
+		s.follows += int(v.tensor.Len())
+	}
+	if s.follows > maxFollow {
+		return &value{typ: v.typ}
+	}
+	return v
+}
+
 func (c *call) has(i int) bool           { return c.n.Input(i) != "" }
-func (c *call) shape(i int) onnx.Shape   { return c.in(i).typ.Shape }
-func (c *call) elem(i int) onnx.DataType { return c.in(i).typ.Elem }
+func (c *call) shape(i int) onnx.Shape   { return c.types.Shape(c.n.Input(i)) }
+func (c *call) elem(i int) onnx.DataType { return c.types.Elem(c.n.Input(i)) }
 
 // tensor says that the i-th output is a tensor.
 func (c *call) tensor(i int, elem onnx.DataType, shape onnx.Shape) {
@@ -194,4 +205,9 @@ func broadcastDim(a, b onnx.Dim) (onnx.Dim, bool) {
 		return b, true
 	}
 	return onnx.Dim{Size: -1}, true
+}
+
+// joined puts parts of shapes together; no dimensions at all are a scalar's.
+func joined(parts ...onnx.Shape) onnx.Shape {
+	return append(onnx.Shape{}, slices.Concat(parts...)...)
 }

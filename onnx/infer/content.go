@@ -16,7 +16,7 @@ type content struct {
 // known gives the content of a value, read from its tensor where that is small.
 func (v *value) known() *content {
 	if v.content == nil && v.tensor != nil && v.tensor.Len() <= maxContent {
-		v.content = contentOf(v.tensor)
+		return contentOf(v.tensor)
 	}
 	return v.content
 }
@@ -122,4 +122,74 @@ func truncated(x float64) integer {
 		return integer{}
 	}
 	return number(int64(x))
+}
+
+// fixedCount is the number of elements of a shape that is known and small.
+func fixedCount(s onnx.Shape) (int, bool) {
+	sizes, fixed := s.Sizes()
+	n, ok := onnx.Count(sizes)
+	return int(n), fixed && ok && n <= maxContent
+}
+
+// spread gives, for each element of out, the index of the element of in that
+// broadcasting puts there. Both shapes are known.
+func spread(in, out onnx.Shape) []int {
+	total, _ := fixedCount(out)
+	index := make([]int, total)
+	stride, block := 1, 1
+	for d := len(out) - 1; d >= 0; d-- {
+		size := int(out[d].Size)
+		if k := d - (len(out) - len(in)); k >= 0 {
+			if in[k].Size != 1 {
+				for i := range index {
+					index[i] += i / block % size * stride
+				}
+			}
+			stride *= int(in[k].Size)
+		}
+		block *= max(size, 1)
+	}
+	return index
+}
+
+// stridesOf gives the distance of neighbours along each axis of a known shape.
+func stridesOf(s onnx.Shape) []int {
+	strides := make([]int, len(s))
+	step := 1
+	for i := len(s) - 1; i >= 0; i-- {
+		strides[i] = step
+		step *= int(s[i].Size)
+	}
+	return strides
+}
+
+// walk computes an index for each element of a known shape: move adds what place i
+// along axis d contributes.
+func walk(s onnx.Shape, move func(at, d, i int) int, index []int) []int {
+	strides := stridesOf(s)
+	for e := range index {
+		at := 0
+		for d := range s {
+			at = move(at, d, e/strides[d]%int(s[d].Size))
+		}
+		index[e] = at
+	}
+	return index
+}
+
+// take gives the elements at the given places.
+func (c *content) take(index []int) *content {
+	out := &content{}
+	if c.ints != nil {
+		out.ints = make([]integer, len(index))
+		for i, at := range index {
+			out.ints[i] = c.ints[at]
+		}
+		return out
+	}
+	out.floats = make([]float64, len(index))
+	for i, at := range index {
+		out.floats[i] = c.floats[at]
+	}
+	return out
 }

@@ -24,7 +24,7 @@ func (c *call) enter(g *onnx.Graph, args []value) ([]value, error) {
 			}
 			v = value{typ: merged, content: args[i].content, tensor: args[i].tensor}
 		}
-		inner.adopt(v.typ)
+		inner.adopt(v.typ, 0)
 		inner.set(in.Name, &v)
 	}
 	if err := inner.body(g); err != nil {
@@ -215,16 +215,11 @@ func steady(body *onnx.Graph) bool {
 		return false
 	}
 	name := body.Outputs[0].Name
-	for range len(body.Nodes) + 1 {
-		if name == body.Inputs[1].Name {
-			return true
+	for _, n := range slices.Backward(body.Nodes) {
+		if n.Output(0) != name {
+			continue
 		}
-		i := slices.IndexFunc(body.Nodes, func(n *onnx.Node) bool { return slices.Contains(n.Outputs, name) })
-		if i < 0 {
-			t := body.Initializer(name)
-			return t != nil && isTrue(t)
-		}
-		switch n := body.Nodes[i]; n.OpType() {
+		switch n.OpType() {
 		case "Identity", "Cast":
 			name = n.Input(0)
 		case "Constant":
@@ -234,7 +229,8 @@ func steady(body *onnx.Graph) bool {
 			return false
 		}
 	}
-	return false
+	t := body.Initializer(name)
+	return name == body.Inputs[1].Name || t != nil && isTrue(t)
 }
 
 func isTrue(t *onnx.Tensor) bool {

@@ -187,34 +187,6 @@ func (c *call) combine(elem onnx.DataType, out, xShape onnx.Shape, x *content, y
 	return &content{floats: list}
 }
 
-// fixedCount is the number of elements of a shape that is known and small.
-func fixedCount(s onnx.Shape) (int, bool) {
-	sizes, fixed := s.Sizes()
-	n, ok := onnx.Count(sizes)
-	return int(n), fixed && ok && n <= maxContent
-}
-
-// spread gives, for each element of out, the index of the element of in that
-// broadcasting puts there. Both shapes are known.
-func spread(in, out onnx.Shape) []int {
-	total, _ := fixedCount(out)
-	index := make([]int, total)
-	stride, block := 1, 1
-	for d := len(out) - 1; d >= 0; d-- {
-		size := int(out[d].Size)
-		if k := d - (len(out) - len(in)); k >= 0 {
-			if in[k].Size != 1 {
-				for i := range index {
-					index[i] += i / block % size * stride
-				}
-			}
-			stride *= int(in[k].Size)
-		}
-		block *= max(size, 1)
-	}
-	return index
-}
-
 func add(a *algebra, x, y integer) (integer, error) { return a.add(x, y) }
 func sub(a *algebra, x, y integer) (integer, error) { return a.sub(x, y) }
 func mul(a *algebra, x, y integer) (integer, error) { return a.mul(x, y) }

@@ -37,8 +37,9 @@ func constant(c *call) error {
 	default:
 		return errors.New("it has no value")
 	}
-	c.tensor(0, t.Type, onnx.Fixed(t.Shape...))
-	c.outs[0].tensor = t
+	for i := range min(len(c.outs), 1) {
+		c.outs[i] = value{typ: onnx.TensorOf(t.Type, onnx.Fixed(t.Shape...)), tensor: t}
+	}
 	return nil
 }
 

@@ -64,16 +64,13 @@ func (c *call) sliced(size, start, end, step integer) (integer, error) {
 	}
 	if size.known && start.known && end.known && step.known {
 		from, to := clampSlice(size.n, start.n, end.n, step.n)
-		if (step.n > 0) == (to <= from) && to != from || to == from {
+		if to == from || (to > from) != (step.n > 0) {
 			return number(0), nil
 		}
 		if step.n > 0 {
-			return number((to - from + step.n - 1) / step.n), nil
+			return number((to-from-1)/step.n + 1), nil
 		}
-		if step.n == math.MinInt64 {
-			return number(1), nil
-		}
-		return number((from - to - step.n - 1) / -step.n), nil
+		return number((to-from+1)/step.n + 1), nil
 	}
 	if same(step, number(-1)) && start.known && end.known && end.n <= -math.MaxInt32 &&
 		(start.n == -1 || start.n >= math.MaxInt32) {
@@ -150,11 +147,6 @@ func (c *call) sliceContent(in, out onnx.Shape, starts []integer, axes []int64, 
 	}
 	strides := stridesOf(in)
 	c.content(0, k.take(walk(out, func(at, d, i int) int { return at + (from[d]+i*by[d])*strides[d] }, make([]int, n))))
-}
-
-// joined puts parts of shapes together; no dimensions at all are a scalar's.
-func joined(parts ...onnx.Shape) onnx.Shape {
-	return append(onnx.Shape{}, slices.Concat(parts...)...)
 }
 
 func gather(c *call) error {

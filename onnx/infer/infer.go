@@ -4,8 +4,8 @@
 //
 // It reads models in the form of operator set 21 or newer; package upgrade brings
 // older ones there. What cannot be told stays unknown. What is told is certain, given
-// that the model's own statements about its inputs hold and that equal names of
-// dimensions stand for equal sizes.
+// that the model's own statements about its inputs hold, that equal names of dimensions
+// stand for equal sizes, and that no size of an input is 0 where it is not stated.
 package infer
 
 import (
@@ -22,12 +22,12 @@ import (
 const (
 	maxContent = 4096    // elements of a tensor whose content is followed
 	maxRank    = 64      // dimensions of a tensor
-	maxFollow  = 1 << 22 // elements whose content is followed, in the whole model
+	maxFollow  = 1 << 26 // elements of contents read, in the whole model
 	maxVisits  = 1 << 22 // of nodes; bodies of loops in loops are visited repeatedly
 )
 
 // Types is what is known of the values of a graph. The values of a subgraph are in
-// the Types that Inside gives.
+// the Types that Inside gives. Any number of goroutines may read it at once.
 type Types struct {
 	outer  *Types
 	values map[string]*value
@@ -40,7 +40,7 @@ type shared struct {
 	sizes   *algebra
 	rules   map[string]rule
 	visits  int
-	follows int // elements whose content is followed
+	follows int // elements of contents read
 	inputs  map[string]onnx.Shape
 }
 
@@ -109,7 +109,7 @@ func (t *Types) Constant(name string) *onnx.Tensor {
 		return nil
 	}
 	if v.tensor == nil && v.content != nil {
-		v.tensor = v.content.tensor(name, v.typ)
+		return v.content.tensor(name, v.typ)
 	}
 	return v.tensor
 }
@@ -175,7 +175,7 @@ func (t *Types) Input(v onnx.Value) error {
 		}
 		typ = merged
 	}
-	t.adopt(typ)
+	t.adopt(typ, 1)
 	t.name(v.Name, &typ, 1)
 	t.values[v.Name] = &value{typ: typ}
 	return nil
@@ -246,10 +246,7 @@ func (t *Types) node(n *onnx.Node, stated map[string][]onnx.Type) error {
 		if v.content != nil && !v.content.fills(v.typ) {
 			v.content = nil
 		}
-		if v.content != nil {
-			t.shared.follows += v.content.len()
-		}
-		t.adopt(v.typ)
+		t.adopt(v.typ, 0)
 		t.set(name, &v)
 	}
 	return nil
@@ -284,13 +281,14 @@ func (t *Types) name(value string, typ *onnx.Type, least int64) {
 	}
 }
 
-// adopt makes the names of a type's dimensions known.
-func (t *Types) adopt(typ onnx.Type) {
+// adopt makes the names of a type's dimensions known, of sizes at least as large as
+// stated.
+func (t *Types) adopt(typ onnx.Type, least int64) {
 	for _, d := range typ.Shape {
-		t.shared.sizes.use(d.Param)
+		t.shared.sizes.use(d.Param, least)
 	}
 	if typ.Of != nil {
-		t.adopt(*typ.Of)
+		t.adopt(*typ.Of, 0)
 	}
 }
 

@@ -126,7 +126,7 @@ func (t term) key() string { return strings.Join(t.factors, "*") }
 // fresh gives a new atom, named after hint, that is at least as large as stated.
 func (a *algebra) fresh(hint string, least int64) integer {
 	name := hint
-	for i := 1; a.taken(name); i++ {
+	for i := len(a.atoms); a.taken(name); i++ {
 		name = hint + "_" + strconv.Itoa(i)
 	}
 	a.atoms[name] = atom{age: len(a.atoms), least: least}
@@ -139,10 +139,10 @@ func (a *algebra) taken(name string) bool {
 	return atom || computed
 }
 
-// use takes a name that the model gives. Such sizes are taken not to be 0.
-func (a *algebra) use(name string) {
+// use takes a name that the model gives to a size that is at least as large as stated.
+func (a *algebra) use(name string, least int64) {
 	if name != "" && !a.taken(name) {
-		a.atoms[name] = atom{age: len(a.atoms), least: 1}
+		a.atoms[name] = atom{age: len(a.atoms), least: least}
 	}
 }
 

@@ -98,85 +98,71 @@ func (c *call) reshaped(in onnx.Shape, want []integer, zeroes bool) (onnx.Shape,
 	if len(want) > maxRank {
 		return nil, fmt.Errorf("its shape of %d dimensions has more than the %d allowed", len(want), maxRank)
 	}
-	out := unknown(len(want))
-	rest := -1
-	left := slices.Clone(in) // without the sizes that out has too
-	product := number(1)
-	var err error
+	out, rest := unknown(len(want)), -1
 	for i, x := range want {
 		switch {
+		case x.known && x.n == -1 && rest >= 0:
+			return nil, errors.New("its shape has -1 twice")
 		case x.known && x.n == -1:
-			if rest >= 0 {
-				return nil, errors.New("its shape has -1 twice")
-			}
 			rest = i
-			continue
 		case x.known && x.n < -1:
 			return nil, fmt.Errorf("size %d of dimension %d is negative", x.n, i)
 		case x.known && x.n == 0 && !zeroes:
-			if in == nil {
-				product = integer{}
-				continue
-			}
-			if i >= len(in) {
+			if in != nil && i >= len(in) {
 				return nil, fmt.Errorf("its shape keeps dimension %d, which the input of shape %v has not", i, in)
 			}
-			x = fromDim(in[i])
-		}
-		out[i] = x.dim()
-		if j := slices.IndexFunc(left, func(d onnx.Dim) bool { return same(fromDim(d), x) }); j >= 0 && !same(x, number(0)) {
-			left = slices.Delete(left, j, j+1)
-			continue
-		}
-		if product, err = c.sizes().mul(product, x); err != nil {
-			return nil, err
+			if in != nil {
+				out[i] = in[i]
+			}
+		case c.sizes().natural(x):
+			out[i] = x.dim()
 		}
 	}
 	if in == nil {
 		return out, nil
 	}
+	if rest >= 0 && zeroes && slices.Contains(out, onnx.Dim{Size: 0}) {
+		return nil, errors.New("its shape has both 0 and -1")
+	}
+	if rest < 0 {
+		rest = loneUnknown(out) // the one size that is not known is the rest as well
+	}
+	return out, c.fill(in, out, rest)
+}
+
+// fill sets the size at rest, where that is not -1, so that out has as many elements
+// as in.
+func (c *call) fill(in, out onnx.Shape, rest int) error {
+	left, product := slices.Clone(in), number(1)
+	for i, d := range out {
+		if i == rest {
+			continue
+		}
+		// What both have cancels, even where it is only a name.
+		if j := slices.IndexFunc(left, d.Equal); j >= 0 && d.Size != 0 {
+			left = slices.Delete(left, j, j+1)
+			continue
+		}
+		var err error
+		if product, err = c.sizes().mul(product, fromDim(d)); err != nil {
+			return err
+		}
+	}
 	total, err := c.sizes().total(left)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	fits := func() error {
-		return fmt.Errorf("its input of shape %v does not fill shape %v", in, out)
-	}
+	known := total.known && product.known
 	switch {
-	case rest < 0:
-		if total.known && product.known && total.n != product.n {
-			return nil, fits()
-		}
-		// The one size that is not known is what is left.
-		if i := loneUnknown(out); i >= 0 {
-			if known, err := c.sizes().total(slices.Delete(slices.Clone(out), i, i+1)); err == nil && !same(known, number(0)) {
-				all, err := c.sizes().total(in)
-				if err != nil {
-					return nil, err
-				}
-				if q, err := c.sizes().div(all, known); err == nil && known.given() {
-					out[i] = q.dim()
-				}
-			}
-		}
-	case product.known && product.n == 0:
-		if zeroes {
-			return nil, errors.New("its shape has both 0 and -1")
-		}
-		out[rest] = onnx.Dim{Size: -1}
-		if total.known && total.n == 0 {
-			out[rest] = onnx.Dim{Size: 0}
-		}
-	case total.known && product.known && total.n%product.n != 0:
-		return nil, fits()
-	default:
-		q, err := c.sizes().div(total, product)
-		if err != nil {
-			return nil, err
-		}
-		out[rest] = q.dim()
+	case known && rest < 0 && total.n != product.n, known && rest >= 0 && product.n != 0 && total.n%product.n != 0,
+		known && product.n == 0 && total.n != 0:
+		return fmt.Errorf("its input of shape %v does not fill shape %v", in, out)
+	case rest < 0, same(product, number(0)): // nothing times anything is nothing
+		return nil
 	}
-	return out, nil
+	q, err := c.sizes().div(total, product)
+	out[rest] = q.dim()
+	return err
 }
 
 // loneUnknown gives the index of the only dimension of which nothing is known, or -1.
@@ -333,48 +319,6 @@ func transpose(c *call) error {
 	return nil
 }
 
-// stridesOf gives the distance of neighbours along each axis of a known shape.
-func stridesOf(s onnx.Shape) []int {
-	strides := make([]int, len(s))
-	step := 1
-	for i := len(s) - 1; i >= 0; i-- {
-		strides[i] = step
-		step *= int(s[i].Size)
-	}
-	return strides
-}
-
-// walk computes an index for each element of a known shape: move adds what place i
-// along axis d contributes.
-func walk(s onnx.Shape, move func(at, d, i int) int, index []int) []int {
-	strides := stridesOf(s)
-	for e := range index {
-		at := 0
-		for d := range s {
-			at = move(at, d, e/strides[d]%int(s[d].Size))
-		}
-		index[e] = at
-	}
-	return index
-}
-
-// take gives the elements at the given places.
-func (c *content) take(index []int) *content {
-	out := &content{}
-	if c.ints != nil {
-		out.ints = make([]integer, len(index))
-		for i, at := range index {
-			out.ints[i] = c.ints[at]
-		}
-		return out
-	}
-	out.floats = make([]float64, len(index))
-	for i, at := range index {
-		out.floats[i] = c.floats[at]
-	}
-	return out
-}
-
 func expand(c *call) error {
 	list, ok := c.ints(1)
 	if !ok {
@@ -426,154 +370,4 @@ func tile(c *call) error {
 			func(at, d, i int) int { return at + i%int(in[d].Size)*strides[d] }, make([]int, n))))
 	}
 	return nil
-}
-
-func concat(c *call) error {
-	var out onnx.Shape
-	elem := c.elem(0)
-	for i := range c.n.Inputs {
-		s := c.shape(i)
-		if s == nil {
-			c.tensor(0, elem, nil)
-			return nil
-		}
-		if i == 0 {
-			out = slices.Clone(s)
-			continue
-		}
-		if len(s) != len(out) {
-			return fmt.Errorf("shapes %v and %v have different numbers of dimensions", out, s)
-		}
-		axis, err := c.axis("axis", 0, len(out))
-		if err != nil {
-			return err
-		}
-		for d := range out {
-			if d == axis {
-				n, err := c.sizes().add(fromDim(out[d]), fromDim(s[d]))
-				if err != nil {
-					return err
-				}
-				out[d] = n.dim()
-			} else if out[d], err = agree(out[d], s[d]); err != nil {
-				return fmt.Errorf("shapes %v and %v do not concatenate on axis %d: %w", out, s, axis, err)
-			}
-		}
-	}
-	if out == nil {
-		return errors.New("it has no inputs")
-	}
-	axis, err := c.axis("axis", 0, len(out))
-	if err != nil {
-		return err
-	}
-	c.tensor(0, elem, out)
-	c.concatContent(out, axis)
-	return nil
-}
-
-// concatContent joins contents; a vector of integers with unknown parts is followed too.
-func (c *call) concatContent(out onnx.Shape, axis int) {
-	n, ok := fixedCount(out)
-	if !ok {
-		return
-	}
-	outer, _ := fixedCount(out[:axis])
-	joined := &content{}
-	if isInt(c.elem(0)) {
-		joined.ints = make([]integer, 0, n)
-	} else {
-		joined.floats = make([]float64, 0, n)
-	}
-	for row := range outer {
-		for i := range c.n.Inputs {
-			k := c.in(i).known()
-			size, _ := fixedCount(c.shape(i)[axis:])
-			switch {
-			case joined.ints != nil && (k == nil || k.ints == nil):
-				joined.ints = append(joined.ints, make([]integer, size)...)
-			case joined.ints != nil:
-				joined.ints = append(joined.ints, k.ints[row*size:][:size]...)
-			case k == nil || k.floats == nil:
-				return
-			default:
-				joined.floats = append(joined.floats, k.floats[row*size:][:size]...)
-			}
-		}
-	}
-	c.content(0, joined)
-}
-
-func split(c *call) error {
-	in := c.shape(0)
-	parts := int64(len(c.n.Outputs))
-	for i := range c.n.Outputs {
-		c.tensor(i, c.elem(0), nil)
-	}
-	if in == nil {
-		return nil
-	}
-	axis, err := c.axis("axis", 0, len(in))
-	if err != nil {
-		return err
-	}
-	lengths, ok := c.ints(1)
-	if c.has(1) && !ok {
-		lengths = make([]integer, parts)
-	}
-	if !c.has(1) {
-		if lengths, err = c.equalParts(fromDim(in[axis]), parts); err != nil {
-			return err
-		}
-	}
-	if int64(len(lengths)) != parts {
-		return fmt.Errorf("it has %d parts but %d outputs", len(lengths), parts)
-	}
-	begin := number(0)
-	for i, n := range lengths {
-		if n.known && n.n < 0 {
-			return fmt.Errorf("part %d has the negative size %d", i, n.n)
-		}
-		out := slices.Clone(in)
-		out[axis] = n.dim()
-		c.tensor(i, c.elem(0), out)
-		if len(in) == 1 && begin.known && n.known && c.in(0).known() != nil && begin.n+n.n <= int64(c.in(0).known().len()) {
-			index := make([]int, n.n)
-			for j := range index {
-				index[j] = int(begin.n) + j
-			}
-			c.content(i, c.in(0).known().take(index))
-		}
-		if begin, err = c.sizes().add(begin, n); err != nil {
-			return err
-		}
-	}
-	if d := in[axis]; begin.known && d.Known() && begin.n != d.Size {
-		return fmt.Errorf("its parts have %d together, but axis %d of its input %v has %d", begin.n, axis, in, d.Size)
-	}
-	return nil
-}
-
-// equalParts splits a size into parts, the last smaller where it does not divide.
-func (c *call) equalParts(size integer, parts int64) ([]integer, error) {
-	if n := c.n.Int("num_outputs", parts); n != parts {
-		return nil, fmt.Errorf("num_outputs is %d, but it has %d outputs", n, parts)
-	}
-	lengths := make([]integer, parts)
-	if !size.known {
-		q, ok := c.sizes().exact(size, number(parts))
-		for i := range lengths {
-			if ok && size.given() {
-				lengths[i] = q
-			}
-		}
-		return lengths, nil
-	}
-	each := (size.n + parts - 1) / parts
-	left := size.n
-	for i := range lengths {
-		lengths[i] = number(min(each, left))
-		left -= lengths[i].n
-	}
-	return lengths, nil
 }

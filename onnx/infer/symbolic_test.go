@@ -242,6 +242,25 @@ func TestWithInput(t *testing.T) {
 	}
 }
 
+// TestHostile holds that absurd sizes cost nothing.
+func TestHostile(t *testing.T) {
+	b := onnx.NewBuilder("hostile")
+	x, y := b.Input("x", onnx.Int64, 1<<40, 0), b.Input("y", onnx.Int64, 1<<40, 1<<20)
+	concat := b.Op("Concat", onnx.Attrs{"axis": int64(1)}, x, x)
+	filled := b.Op("ConstantOfShape", nil, b.Ints(1<<30, 1<<30))
+	b.Op("Add", nil, filled, filled)
+	b.Op("Tile", nil, x, b.Ints(1<<20, 1<<40))
+	b.Op("Transpose", nil, y)
+	b.Op("Range", nil, b.Number(onnx.Int64, 0), b.Number(onnx.Int64, 1<<53), b.Number(onnx.Int64, 1))
+	types, err := infer.Shapes(b.Model())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := types.Of(concat).String(); got != "int64[1099511627776 0]" {
+		t.Error(got)
+	}
+}
+
 // FuzzShapes infers models of any form: no panic, and bounded work.
 func FuzzShapes(f *testing.F) {
 	for _, op := range []string{"Reshape", "Slice", "Gather", "Tile", "Pad", "Expand", "Concat", "Add", "Split", "Resize", "Range"} {

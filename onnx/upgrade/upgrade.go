@@ -41,9 +41,8 @@ func To(m *onnx.Model, opset int64) (*onnx.Model, error) {
 		return nil, errors.New("the model has functions of its own: inline them before upgrading it")
 	}
 	out := m.Clone()
-	u := &upgrader{from: m.Opset(), names: onnx.Extend(out.Graph), types: infer.New(), rules: rules()}
-	u.root = u.types
-	if err := u.graph(out.Graph, nil); err != nil {
+	u := &upgrader{from: m.Opset(), names: onnx.Extend(out.Graph), root: infer.New(), rules: rules()}
+	if err := u.graph(out.Graph, u.root, nil); err != nil {
 		return nil, err
 	}
 	out.Opsets[""] = opset
@@ -64,15 +63,12 @@ type upgrader struct {
 // rule emits what a node of the old form becomes.
 type rule func(u *upgrader, n *onnx.Node) error
 
-// graph rewrites a graph in place. Elems are element types of its inputs, for those it
-// does not state itself.
-func (u *upgrader) graph(g *onnx.Graph, elems []onnx.DataType) error {
+// graph rewrites a graph in place, with types as its scope. Elems are element types of
+// its inputs, for those it does not state itself.
+func (u *upgrader) graph(g *onnx.Graph, types *infer.Types, elems []onnx.DataType) error {
 	outer := *u
 	defer func() { u.nodes, u.types = outer.nodes, outer.types }()
-	u.nodes = make([]*onnx.Node, 0, len(g.Nodes))
-	if u.types != u.root || len(u.types.Names()) > 0 {
-		u.types = u.types.Within()
-	}
+	u.nodes, u.types = make([]*onnx.Node, 0, len(g.Nodes)), types
 	for i, v := range g.Inputs {
 		if v.Type.Kind == onnx.KindUnknown && i < len(elems) && elems[i] != onnx.Undefined {
 			v.Type = onnx.TensorOf(elems[i], nil)
@@ -101,7 +97,7 @@ func (u *upgrader) node(n *onnx.Node) error {
 		elems[i] = u.types.Elem(name)
 	}
 	for _, g := range n.Subgraphs() {
-		if err := u.graph(g, elems); err != nil {
+		if err := u.graph(g, u.types.Within(), elems); err != nil {
 			return fmt.Errorf("%s: %w", n, err)
 		}
 	}
@@ -109,6 +105,9 @@ func (u *upgrader) node(n *onnx.Node) error {
 	if r == nil {
 		u.emit(n)
 		return nil
+	}
+	if n.Input(0) == "" && n.Op != "Scan" || len(n.Outputs) == 0 {
+		return fmt.Errorf("%s: it has no input or no output", n)
 	}
 	if err := r(u, n); err != nil {
 		return fmt.Errorf("%s: %w", n, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -138,4 +139,24 @@ func near(got, want *onnx.Tensor, relative, absolute float64) error {
 		}
 	}
 	return nil
+}
+
+// FuzzTo upgrades models of any form: no panic, and a model of the new set.
+func FuzzTo(f *testing.F) {
+	for i, form := range forms {
+		data, err := form.model(rand.New(rand.NewPCG(1, uint64(i))), onnx.Fixed(form.shape...)).Encode()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := onnx.Decode(data)
+		if err != nil {
+			return
+		}
+		if up, err := upgrade.To(m, upgrade.Form); err == nil && m.Opset() > 0 && up.Opset() < upgrade.Form {
+			t.Errorf("left at %d", up.Opset())
+		}
+	})
 }

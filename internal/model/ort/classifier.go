@@ -1,6 +1,7 @@
 package ort
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -29,36 +30,69 @@ const (
 	maxBatch     = 1 << 20
 )
 
-// NewClassifier makes a classifier of a model. Batch is the number of rows that a
-// model of any batch size is given at once, 0 for 128. Where the model does not
-//
-//	or what its scores mean, one row of the middle of its range
-//
-// (zeros where it has none) is run to see.
-func NewClassifier(ctx context.Context, m *onnx.Model, o model.Override, batch int, opts Options) (*Classifier, error) {
-	r, err := model.Recognise(m, o)
+// ClassifierOptions say how a model is taken for a classifier and run.
+type ClassifierOptions struct {
+	Options
+	Override model.Override
+	Batch    int // rows that a model of any batch size is given at once; 0 for 128
+}
+
+// NewClassifier makes a classifier of a model in memory. One row in the middle of
+// the model's range, of zeros where there is none, is run to learn what the model
+// leaves open: the number of classes, and whether scores are probabilities.
+func NewClassifier(ctx context.Context, m *onnx.Model, opts ClassifierOptions) (*Classifier, error) {
+	r, err := model.Recognise(m, opts.Override)
 	if err != nil {
-		return nil, fmt.Errorf("the model is not a classifier that can be tested: %w", err)
+		return nil, fmt.Errorf("this is not a classifier that can be run: %w", err)
 	}
-	s, err := New(r.Model, opts)
+	s, err := New(r.Model, opts.Options)
 	if err != nil {
 		return nil, err
 	}
-	c := &Classifier{recognised: r, session: s, batch: batch}
-	switch {
-	case r.Batch > 0:
-		c.batch = r.Batch
-	case batch < 0 || batch > maxBatch:
-		err = fmt.Errorf("a batch cannot have %d rows", batch)
-	case batch == 0:
-		c.batch = defaultBatch
+	return newClassifier(ctx, r, s, opts.Batch)
+}
+
+// OpenClassifier makes a classifier of a model in a file, as NewClassifier does.
+// The runtime reads the file itself unless the scores are within the graph, before
+// a ZipMap; so weights of several GB are not held twice.
+func OpenClassifier(ctx context.Context, path string, opts ClassifierOptions) (*Classifier, error) {
+	m, err := onnx.Open(path)
+	if err != nil {
+		return nil, err
 	}
-	c.batch = min(c.batch, model.MaxValues/r.RowSize())
-	if err == nil {
-		err = c.probe(ctx)
+	r, err := model.Recognise(m, opts.Override)
+	if err != nil {
+		return nil, fmt.Errorf("%s is not a classifier that can be run: %w", path, err)
+	}
+	s, err := newSession(path, r.Model)
+	if err != nil {
+		return nil, err
+	}
+	isOutput := func(v onnx.Value) bool { return v.Name == r.Model.Graph.Outputs[0].Name }
+	if slices.ContainsFunc(m.Graph.Outputs, isOutput) {
+		s, err = s.startFromFile(path, opts.Options)
+	} else {
+		s, err = s.startFromModel(r.Model, opts.Options)
 	}
 	if err != nil {
-		s.Close()
+		return nil, err
+	}
+	return newClassifier(ctx, r, s, opts.Batch)
+}
+
+func newClassifier(ctx context.Context, r *model.Recognised, s *Session, batch int) (_ *Classifier, err error) {
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if batch < 0 || batch > maxBatch {
+		return nil, fmt.Errorf("a batch cannot have %d rows", batch)
+	}
+	r.Model = nil // the runtime has it
+	c := &Classifier{recognised: r, session: s, batch: cmp.Or(r.Batch, batch, defaultBatch)}
+	c.batch = min(c.batch, model.MaxValues/r.RowSize())
+	if err := c.probe(ctx); err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -2,8 +2,10 @@ package ort_test
 
 import (
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -55,7 +57,7 @@ func TestClassifier(t *testing.T) {
 	for _, tt := range exported {
 		t.Run(tt.name, func(t *testing.T) {
 			open := func(t *testing.T) model.Classifier {
-				c, err := ort.NewClassifier(context.Background(), tt.model(), model.Override{}, 0, ort.Options{Threads: 1})
+				c, err := ort.NewClassifier(context.Background(), tt.model(), ort.ClassifierOptions{Options: ort.Options{Threads: 1}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -97,7 +99,7 @@ func TestScores(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := ort.NewClassifier(context.Background(), tt.model, model.Override{}, 0, ort.Options{})
+			c, err := ort.NewClassifier(context.Background(), tt.model, ort.ClassifierOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +150,7 @@ func TestNotAClassifier(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := ort.NewClassifier(context.Background(), tt.model(), tt.override, 0, ort.Options{})
+			_, err := ort.NewClassifier(context.Background(), tt.model(), ort.ClassifierOptions{Override: tt.override})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%v does not say %q", err, tt.want)
 			}
@@ -158,7 +160,7 @@ func TestNotAClassifier(t *testing.T) {
 
 func TestOverride(t *testing.T) {
 	o := model.Override{Classes: []string{"healthy", "ill"}, Output: model.Logits, Range: &model.Range{Low: -1, High: 1, Basis: "stated"}, Layout: model.Other}
-	c, err := ort.NewClassifier(context.Background(), kerasBinary(), o, 0, ort.Options{})
+	c, err := ort.NewClassifier(context.Background(), kerasBinary(), ort.ClassifierOptions{Override: o})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,5 +168,39 @@ func TestOverride(t *testing.T) {
 	d := c.Describe()
 	if !slices.Equal(d.Classes, o.Classes) || d.Output != o.Output || d.Range != *o.Range || d.Layout != o.Layout {
 		t.Errorf("%+v", d)
+	}
+}
+
+// TestOpenClassifier: a model in a file, with weights beside it, gives the scores
+// that it gives in memory.
+func TestOpenClassifier(t *testing.T) {
+	for _, tt := range exported {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "model.onnx")
+			if err := tt.model().SaveExternal(path); err != nil {
+				t.Fatal(err)
+			}
+			ctx, row := context.Background(), make([]float64, 2*tt.want.RowSize())
+			for i := range row {
+				row[i] = math.Cos(float64(i))
+			}
+			inMemory, err := ort.NewClassifier(ctx, tt.model(), ort.ClassifierOptions{Batch: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer inMemory.Close()
+			inFile, err := ort.OpenClassifier(ctx, path, ort.ClassifierOptions{Batch: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer inFile.Close()
+			want, got := make([]float64, 2*len(tt.want.Classes)), make([]float64, 2*len(tt.want.Classes))
+			if err := errors.Join(inMemory.Predict(ctx, row, want), inFile.Predict(ctx, row, got)); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%v, not %v", got, want)
+			}
+		})
 	}
 }

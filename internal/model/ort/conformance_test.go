@@ -200,17 +200,12 @@ func fields(data []byte, visit func(protowire.Number, []byte) error) error {
 	return nil
 }
 
-// decodeTensor reads a TensorProto as the one initializer of a model around it.
 func decodeTensor(data []byte) (*ort.Tensor, error) {
-	const modelGraph, graphInitializer = 7, 5
-	wrap := func(num protowire.Number, content []byte) []byte {
-		return protowire.AppendBytes(protowire.AppendTag(nil, num, protowire.BytesType), content)
-	}
-	m, err := onnx.Decode(wrap(modelGraph, wrap(graphInitializer, data)))
+	t, err := onnx.DecodeTensor(data)
 	if err != nil {
 		return nil, err
 	}
-	return ort.FromONNX(m.Graph.Initializers[0])
+	return ort.FromONNX(t)
 }
 
 // closeTo compares as ONNX's own test runner does.

@@ -25,7 +25,7 @@ const howToGet = `run "make setup" in Assay's folder to get it, or name a librar
 // library is the process's one ONNX Runtime: the C library cannot be loaded twice.
 var library struct {
 	sync.Mutex
-	path string // of the loaded library, "" before
+	path string // absolute, of the loaded library, "" before
 }
 
 // Load loads the ONNX Runtime library, once; New and Open do so by themselves. An
@@ -38,7 +38,7 @@ func Load(path string) error {
 	library.Lock()
 	defer library.Unlock()
 	if library.path != "" {
-		if path != "" && path != library.path {
+		if abs, err := filepath.Abs(path); err == nil && path != "" && abs != library.path {
 			return fmt.Errorf("ONNX Runtime is loaded from %s already, so it cannot be loaded from %s", library.path, path)
 		}
 		return nil
@@ -59,9 +59,6 @@ func Load(path string) error {
 		return fmt.Errorf("start ONNX Runtime from %s: %w; %s", found, err, howToGet)
 	}
 	library.path = found
-	if path != "" {
-		library.path = path
-	}
 	return nil
 }
 

@@ -34,7 +34,7 @@ func (c *Classifier) probe(ctx context.Context) error {
 	switch {
 	case r.Output == model.Labels && columns == 1:
 		return nil
-	case !ok || columns == 0 || columns > maxClasses || r.Output == model.Labels:
+	case !ok || columns > model.MaxClasses || r.Output == model.Labels:
 		return fmt.Errorf("%s: its output for one row has shape %v, which is not one score for each class", c.session.name, c.result)
 	}
 	if err := r.SetColumns(int(columns)); err != nil {
@@ -53,9 +53,6 @@ func (c *Classifier) probe(ctx context.Context) error {
 	}
 	return nil
 }
-
-// maxClasses bounds what is taken for classes rather than, say, an image.
-const maxClasses = 1 << 18
 
 func sumToOne(scores []float64) bool {
 	sum := 0.0

@@ -1,5 +1,15 @@
-// Package ort runs ONNX models with ONNX Runtime. It is the only package that
-// knows the C library: sessions take and fill Tensors over Go memory.
+// Package ort runs ONNX models with ONNX Runtime, and is the only package that
+// knows the C library.
+//
+// A Session is a model made ready to run. It reads and fills Tensors over Go memory
+// in place; a Binding repeats a run over the same tensors for some microseconds on
+// top of the computation. An output for which no tensor is given is copied once,
+// from the runtime's memory into Go's. Give tensors for outputs of unknown shape
+// and element types that Go does not have, such as float16: the binding to the C
+// library cannot hand these over. Runs of a session on the same processor with the
+// same Threads give the same bits.
+//
+// A Classifier is a Session behind the port of package model.
 package ort
 
 import (
@@ -41,7 +51,7 @@ type Session struct {
 	name    string // for messages
 	inputs  []onnx.Value
 	outputs []onnx.Value
-	scalar  []atomic.Bool // whether an output is a scalar: stated, or learnt from a run
+	scalar  []atomic.Bool // whether an output is a scalar: stated, or learnt from the first run
 
 	mu      sync.RWMutex // held for reading during runs, so that Close waits for them
 	session *binding.DynamicAdvancedSession
@@ -57,13 +67,17 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 	if m.Graph.Name != "" {
 		name = fmt.Sprintf("model %q", m.Graph.Name)
 	}
-	s, err := newSession(name, m.Graph)
+	s, err := newSession(name, m)
 	if err != nil {
 		return nil, err
 	}
 	if len(s.inputs) == 0 {
 		m = withPlaceholder(m)
 	}
+	return s.startFromModel(m, opts)
+}
+
+func (s *Session) startFromModel(m *onnx.Model, opts Options) (*Session, error) {
 	weights := int64(0)
 	for _, t := range m.Graph.Initializers {
 		weights += t.Type.ByteSize(t.Len())
@@ -73,7 +87,7 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 	}
 	data, err := m.Encode()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
 	return s.start(opts, func(in, out []string, o *binding.SessionOptions) (*binding.DynamicAdvancedSession, error) {
 		return binding.NewDynamicAdvancedSessionWithONNXData(data, in, out, o)
@@ -127,11 +141,19 @@ func describe(path string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newSession(path, m.Graph)
+	return newSession(path, m)
 }
 
-func newSession(name string, g *onnx.Graph) (*Session, error) {
-	s := &Session{name: name, inputs: g.FreeInputs(), outputs: slices.Clone(g.Outputs)}
+// newSession describes a session of a model. The runtime's C++ is not to meet what
+// is plainly wrong, so models of the operator sets that package onnx knows are
+// checked; newer ones may run all the same.
+func newSession(name string, m *onnx.Model) (*Session, error) {
+	if v := m.Opset(); v >= onnx.MinOpset && v <= onnx.MaxOpset {
+		if err := m.Check(); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	s := &Session{name: name, inputs: m.Graph.FreeInputs(), outputs: slices.Clone(m.Graph.Outputs)}
 	if len(s.outputs) == 0 {
 		return nil, fmt.Errorf("%s: it has no outputs", name)
 	}
