@@ -157,3 +157,31 @@ func (p *pass) resizedEye(n *onnx.Node, eye string, i int, axis int64, axes int)
 	}
 	return p.Op("Squeeze", nil, p.Op("Resize", attrs, inputs...), p.Ints(0, 1))
 }
+
+// matrixOf gives the matrix [size, new size] of an operator that is linear along each
+// axis by itself, for one axis of x: it is what the operator makes, along the last
+// axis, of the identity matrix. Where the size is fixed, the runtime computes it once.
+func (p *pass) matrixOf(x string, axis int64, op func(eye string) string) string {
+	size := p.sizeAlong(x, axis)
+	zeros, _ := onnx.FromFloat64s("", onnx.Float32, []float64{0})
+	square := p.Op("ConstantOfShape", onnx.Attrs{"value": zeros}, p.joined(size, size))
+	matrix := op(p.Op("EyeLike", nil, square))
+	if p.float != onnx.Float32 {
+		matrix = p.cast(matrix)
+	}
+	return matrix
+}
+
+// along multiplies a value by a matrix [n, m] along an axis of size m, which becomes n.
+func (p *pass) along(axis, rank int64, matrix, value string) string {
+	if axis == rank-1 {
+		return p.Op("MatMul", nil, value, p.Op("Transpose", nil, matrix))
+	}
+	if axis == rank-2 {
+		return p.Op("MatMul", nil, matrix, value)
+	}
+	perm := upTo(rank)
+	perm[axis], perm[rank-2] = perm[rank-2], perm[axis]
+	swap := onnx.Attrs{"perm": perm}
+	return p.Op("Transpose", swap, p.Op("MatMul", nil, matrix, p.Op("Transpose", swap, value)))
+}
