@@ -166,13 +166,20 @@ func TestResizeGradients(t *testing.T) {
 	add("axes", onnx.Attrs{"mode": "linear", "axes": []int64{3, 2}}, nil, floats(1.5, 0.5))
 	add("crop", onnx.Attrs{"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize"},
 		floats(0, 0, 0.2, -0.1, 1, 1, 0.7, 0.8), nil, ints(2, 3, 5, 7))
+	for _, policy := range []string{"not_larger", "not_smaller"} {
+		for _, mode := range []string{"nearest", "linear", "cubic"} {
+			attrs := onnx.Attrs{"mode": mode, "keep_aspect_ratio_policy": policy, "axes": []int64{2, 3}}
+			add(mode+" "+policy, attrs, nil, nil, ints(7, 7))
+			add(mode+" smaller "+policy, attrs, nil, nil, ints(3, 5))
+		}
+	}
 	cases = append(cases,
 		operatorCase{name: "volume", shapes: shapesOf([]int64{1, 2, 3, 4, 2}), build: apply("Resize", onnx.Attrs{"mode": "linear"}, nil, floats(1, 1, 2, 1.5, 2))},
 		operatorCase{name: "nearest volume", shapes: shapesOf([]int64{1, 2, 3, 4, 2}), build: apply("Resize", nil, nil, floats(1, 1, 2, 1, 3))},
 		operatorCase{name: "nearest flat", shapes: shapesOf([]int64{3, 4}), build: apply("Resize", nil, nil, floats(2, 3))},
 	)
 	checkAdjoint(t, cases)
-	kept := operatorCase{name: "aspect", shapes: image, build: apply("Resize", onnx.Attrs{"keep_aspect_ratio_policy": "not_larger", "axes": []int64{2, 3}}, nil, nil, ints(7, 7))}
+	kept := operatorCase{name: "aspect", shapes: image, build: apply("Resize", onnx.Attrs{"keep_aspect_ratio_policy": "not_larger", "axes": []int64{2, 3}, "coordinate_transformation_mode": "align_corners"}, nil, nil, ints(7, 7))}
 	if _, err := pullbackModel(kept.model(onnx.Float32, true), "Resize", onnx.Float32, []string{"x"}); err == nil || !strings.Contains(err.Error(), "keep_aspect_ratio_policy") {
 		t.Errorf("with an aspect ratio to keep: %v", err)
 	}
