@@ -31,10 +31,21 @@ func convertGraph(g *onnx.Graph) error {
 		}
 		g.Initializers[i] = wide
 	}
-	for _, n := range g.Nodes {
+	nodes := g.Nodes
+	g.Nodes = nil
+	for _, n := range nodes {
 		if err := convertNode(n); err != nil {
 			return fmt.Errorf("%s: %w", n, err)
 		}
+		if scales := n.Input(2); n.OpType() == "Resize" && scales != "" {
+			// The one input of floating point that exists in float32 only.
+			narrow := scales + "_float32_for_" + n.Outputs[0]
+			g.Nodes = append(g.Nodes, &onnx.Node{
+				Op: "Cast", Inputs: []string{scales}, Outputs: []string{narrow}, Attrs: onnx.Attrs{"to": int64(onnx.Float32)},
+			})
+			n.Inputs[2] = narrow
+		}
+		g.Nodes = append(g.Nodes, n)
 	}
 	return nil
 }
