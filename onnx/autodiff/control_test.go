@@ -287,8 +287,8 @@ func TestNested(t *testing.T) {
 	c.check(t)
 }
 
-// TestSecondOrder differentiates a gradient through the graphs made for it.
-func TestSecondOrder(t *testing.T) {
+// TestSecondOrderThroughGraphs differentiates a gradient through the graphs made for it.
+func TestSecondOrderThroughGraphs(t *testing.T) {
 	for name, c := range map[string]*trial{"Scan": scans(false, 0, 1, 1), "If": branches(true), "LSTM": recurrentCase{op: "LSTM", direction: "forward"}.build()} {
 		t.Run(name, func(t *testing.T) {
 			g, err := New(c.Model())
