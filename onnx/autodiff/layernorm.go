@@ -58,7 +58,8 @@ func (l *layer) input(p *pass, d, product, centred, inverse string) string {
 }
 
 // outputs is the gradient of the rows for those of the statistics, which follow the
-// first output: 1/D for the mean, -c·v³/D for one over the deviation.
+// first output: 1/D for the mean, -c·v³/D for one over the deviation. RMSNormalization
+// as ONNX Runtime has it gives only the latter.
 func (l *layer) outputs(p *pass, dy []string, centred, inverse string) []string {
 	var parts []string
 	for i, d := range dy {
@@ -69,7 +70,7 @@ func (l *layer) outputs(p *pass, dy []string, centred, inverse string) []string 
 			d = p.cast(d)
 		}
 		d = p.Op("Div", nil, p.Op("Reshape", nil, d, p.Ints(-1, 1)), l.width(p))
-		if i == 0 {
+		if i == 0 && !l.uncentred {
 			parts = append(parts, p.Op("Expand", nil, d, p.Op("Shape", nil, l.x)))
 			continue
 		}

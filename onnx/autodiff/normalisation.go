@@ -10,16 +10,17 @@ import (
 
 // normalisation holds the operators that scale values by their own statistics.
 var normalisation = map[string]operator{
-	"BatchNormalization":        {gradient: batchNormGradient},
-	"InstanceNormalization":     {gradient: instanceNormGradient},
-	"GroupNormalization":        {because: "the rank of its input is not known"}, // else it is expanded
-	"LayerNormalization":        {gradient: layerNormGradient},
-	"RMSNormalization":          {gradient: layerNormGradient},
-	"MeanVarianceNormalization": {gradient: meanVarianceGradient},
-	"LpNormalization":           {gradient: lpNormGradient},
-	"LRN":                       {gradient: lrnGradient},
-	"Softmax":                   {gradient: softmaxGradient},
-	"LogSoftmax":                {gradient: logSoftmaxGradient},
+	"BatchNormalization":           {gradient: batchNormGradient},
+	"InstanceNormalization":        {gradient: instanceNormGradient},
+	"GroupNormalization":           {because: "the rank of its input is not known"}, // else it is expanded
+	"LayerNormalization":           {gradient: layerNormGradient},
+	"RMSNormalization":             {gradient: layerNormGradient},
+	"SimplifiedLayerNormalization": {gradient: layerNormGradient}, // ONNX Runtime's name for RMSNormalization
+	"MeanVarianceNormalization":    {gradient: meanVarianceGradient},
+	"LpNormalization":              {gradient: lpNormGradient},
+	"LRN":                          {gradient: lrnGradient},
+	"Softmax":                      {gradient: softmaxGradient},
+	"LogSoftmax":                   {gradient: logSoftmaxGradient},
 }
 
 // softmaxGradient: dx = y·(dy - Σ dy·y).

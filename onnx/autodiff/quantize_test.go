@@ -283,6 +283,9 @@ func TestContrib(t *testing.T) {
 			b.Graph.Nodes[len(b.Graph.Nodes)-1].Outputs[1], b.Graph.Nodes[len(b.Graph.Nodes)-1].Outputs[2] = "", ""
 			return b.Op("Add", nil, y[0], y[3])
 		},
+		"SimplifiedLayerNormalization": func(b *onnx.Builder, x string) string {
+			return b.Op("SimplifiedLayerNormalization", onnx.Attrs{"epsilon": float32(1e-3)}, x, vector(b, 1, 2, 3, 4))
+		},
 		"SkipSimplifiedLayerNormalization": func(b *onnx.Builder, x string) string {
 			return own(b, "SkipSimplifiedLayerNormalization", onnx.Attrs{"epsilon": float32(1e-3)}, 1, x, b.Op("Sin", nil, x), vector(b, 1, 2, 3, 4))[0]
 		},
