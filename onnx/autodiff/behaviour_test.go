@@ -119,26 +119,6 @@ func TestStopped(t *testing.T) {
 	}
 }
 
-// TestStraightThrough: rounding to a quantised grid has the identity's gradient within
-// the range, and says so.
-func TestStraightThrough(t *testing.T) {
-	g, y := graphOf(t, func(b *onnx.Builder, x string) string {
-		scale, zero := b.Number(onnx.Float32, 0.1), b.Constant(onnx.Scalar("", uint8(128)))
-		q := b.Op("DequantizeLinear", nil, b.Op("QuantizeLinear", nil, x, scale, zero), scale, zero)
-		return b.Op("Mul", nil, q, b.Number(onnx.Float32, 3))
-	})
-	grads, err := g.Gradient(y, "x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.ContainsFunc(grads.StraightThrough, func(n *onnx.Node) bool { return n.Op == "QuantizeLinear" }) {
-		t.Errorf("it is straight through %v", grads.StraightThrough)
-	}
-	if got, want := gradientAt(t, g, grads, []float32{0.33, -2.24}), []float64{3, 3}; distance(got, want) > 1e-6 {
-		t.Errorf("the gradient is %v, not %v", got, want)
-	}
-}
-
 // gradientAt runs a gradient with respect to x in ONNX Runtime.
 func gradientAt(t *testing.T, g *Graph, grads *Gradients, x []float32) []float64 {
 	t.Helper()

@@ -90,7 +90,7 @@ func convertNode(n *onnx.Node) (err error) {
 		n.Attrs["output_datatype"] = int64(wide(onnx.DataType(n.Int("output_datatype", int64(onnx.Float32)))))
 	case "DequantizeLinear":
 		delete(n.Attrs, "output_dtype")
-	case "LayerNormalization", "RMSNormalization", "GroupNormalization":
+	case "LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", "GroupNormalization":
 		n.Attrs["stash_type"] = int64(onnx.Float64)
 	}
 	return nil
