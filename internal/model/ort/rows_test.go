@@ -1,0 +1,86 @@
+package ort
+
+import (
+	"context"
+	"testing"
+
+	"assay/onnx"
+)
+
+// rowSums is a model that gives, for each row of x, its sum and its double.
+func rowSums() *onnx.Model {
+	b := onnx.NewBuilder("rows")
+	x := b.Input("x", onnx.Float32, "rows", 3)
+	sum := b.Op("ReduceSum", onnx.Attrs{"keepdims": int64(0)}, x, b.Ints(1))
+	double := b.Op("Add", nil, x, x)
+	b.Output(sum, onnx.Float32, onnx.Dims("rows"))
+	b.Output(double, onnx.Float32, onnx.Dims("rows", 3))
+	return b.Model()
+}
+
+func TestRowsGiveWhatTheWholeBatchGives(t *testing.T) {
+	s, err := New(rowSums(), Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const rows = 11
+	x := make([]float32, rows*3)
+	for i := range x {
+		x[i] = float32(i)
+	}
+	for _, size := range []int64{1, 3, 4, 11, 50} {
+		for _, workers := range []int{1, 2, 5} {
+			sums, doubles := make([]float32, rows), make([]float32, rows*3)
+			r, err := s.BindRows([]*Tensor{NewTensor(x, rows, 3)}, []*Tensor{NewTensor(sums, rows), NewTensor(doubles, rows, 3)}, size, workers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // a second run works on the same memory
+				if err := r.Run(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.Close()
+			for i := range rows {
+				if want := x[3*i] + x[3*i+1] + x[3*i+2]; sums[i] != want || doubles[3*i+2] != 2*x[3*i+2] {
+					t.Fatalf("by %d rows, %d workers: row %d has the sum %v, want %v", size, workers, i, sums[i], want)
+				}
+			}
+		}
+	}
+}
+
+func TestRowsRefuse(t *testing.T) {
+	s, err := New(rowSums(), Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	x := NewTensor(make([]float32, 12), 4, 3)
+	sums, doubles := NewTensor(make([]float32, 4), 4), NewTensor(make([]float32, 12), 4, 3)
+	for name, c := range map[string]struct {
+		inputs, outputs []*Tensor
+		size            int64
+		workers         int
+	}{
+		"no rows at a time": {[]*Tensor{x}, []*Tensor{sums, doubles}, 0, 1},
+		"no workers":        {[]*Tensor{x}, []*Tensor{sums, doubles}, 1, 0},
+		"no memory":         {[]*Tensor{x}, []*Tensor{sums, nil}, 1, 1},
+		"other rows":        {[]*Tensor{x}, []*Tensor{NewTensor(make([]float32, 5), 5), doubles}, 1, 1},
+	} {
+		if _, err := s.BindRows(c.inputs, c.outputs, c.size, c.workers); err == nil {
+			t.Errorf("%s: it is bound", name)
+		}
+	}
+	ended, stop := context.WithCancel(context.Background())
+	stop()
+	r, err := s.BindRows([]*Tensor{x}, []*Tensor{sums, doubles}, 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := r.Run(ended); err != context.Canceled {
+		t.Errorf("with a context at its end, a run gives %v", err)
+	}
+}
