@@ -14,7 +14,7 @@ type operator struct {
 	gradient gradient
 	straight bool   // the gradient is the identity's instead of zero
 	zero     bool   // the gradient is zero wherever it is defined
-	because  string // why there is no gradient
+	because  string // why there is no gradient, or none for some forms
 
 	shapeOnly bool // the output depends on the shapes of the inputs alone
 

@@ -121,7 +121,7 @@ func roundsInside(p *pass, n *onnx.Node, reached map[string]bool) string {
 		return err.Error()
 	}
 	if n.Op == "Loop" && !r.counted(p) {
-		return "its number of iterations is known only when it runs"
+		return openEnded
 	}
 	_, within := r.reach(p, func(o string) bool { return reached[o] })
 	for i, in := range r.body.Inputs {
