@@ -20,6 +20,7 @@ var expansions = map[string]expansion{
 	"Attention":                 expandAttention,
 	"RotaryEmbedding":           expandRotaryEmbedding,
 	"BatchNormalization":        expandBatchNormalization,
+	"DeformConv":                expandDeformConv,
 	"GroupNormalization":        expandGroupNormalization,
 	"NegativeLogLikelihoodLoss": expandLikelihoodLoss,
 	"SoftmaxCrossEntropyLoss":   expandCrossEntropyLoss,

@@ -259,7 +259,7 @@ func batchNormGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 		return p.frozenNorm(n, dy[0], rank, epsilon)
 	}
 	if n.Float("momentum", 0.9) != 0 || n.Output(1) == "" || n.Output(2) == "" {
-		return nil, errors.New("the element type of its statistics is not known")
+		return nil, errors.New("the rank of its input or the type of its statistics is not known")
 	}
 	axes := append([]int64{0}, upTo(rank)[2:]...)
 	inverse := p.rsqrt(p.plus(p.perChannel(n.Outputs[2], rank), epsilon))

@@ -207,6 +207,12 @@ func largest(_ *onnx.Node, values []float64, _ int) (float64, int) {
 
 func lp(n *onnx.Node, values []float64, _ int) (float64, int) {
 	p, sum := float64(n.Int("p", 2)), 0.0
+	if p == 2 {
+		for _, v := range values {
+			sum += v * v
+		}
+		return math.Sqrt(sum), 0
+	}
 	for _, v := range values {
 		sum += math.Pow(math.Abs(v), p)
 	}
