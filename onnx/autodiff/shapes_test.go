@@ -58,7 +58,6 @@ func c(t *onnx.Tensor) operand { return operand{kind: constant, tensor: t} }
 func row(op string, inputs ...operand) shapeRow { return shapeRow{op: op, inputs: inputs} }
 
 func (r shapeRow) with(attrs onnx.Attrs) shapeRow { r.attrs = attrs; return r }
-func (r shapeRow) gives(outputs int) shapeRow     { r.outputs = outputs; return r }
 func (r shapeRow) wants(needs string) shapeRow    { r.needs = needs; return r }
 
 func (r shapeRow) String() string {
