@@ -224,6 +224,9 @@ func (c *checker) operator(n *Node) error {
 		return nil
 	}
 	op, ok := LookupOperator(n.Domain, n.Op)
+	if n.Op == "SimplifiedLayerNormalization" && n.Domain == "" {
+		return nil // ONNX Runtime's own, which it writes under ONNX's name
+	}
 	if !ok {
 		return fmt.Errorf("%s: ONNX has no such operator%s", n, hintFor(n))
 	}

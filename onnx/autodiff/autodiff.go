@@ -14,6 +14,7 @@
 package autodiff
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -187,12 +188,24 @@ type findings struct {
 	straight  []*onnx.Node
 	stopped   []*onnx.Node
 	composite []composite
+	visits    int // of nodes; bodies of loops in loops are visited repeatedly
 }
+
+// maxVisits bounds the work on a hostile model.
+const maxVisits = 1 << 22
+
+var errTooNested = errors.New("it is in too many loops in loops")
 
 // note appends a node to a list where it is not in it.
 func note(list *[]*onnx.Node, n *onnx.Node) {
 	if !slices.Contains(*list, n) {
 		*list = append(*list, n)
+	}
+}
+
+func (f *findings) compose(c composite) {
+	if !slices.ContainsFunc(f.composite, func(d composite) bool { return d.node == c.node }) {
+		f.composite = append(f.composite, c)
 	}
 }
 
@@ -256,6 +269,10 @@ func (p *pass) walk(reached map[string]bool) {
 		if !slices.ContainsFunc(n.Outputs, func(o string) bool { return reached[o] && p.active[o] }) {
 			continue
 		}
+		if p.found.visits++; p.found.visits > maxVisits {
+			p.found.fail(n, errTooNested.Error())
+			return
+		}
 		op := p.rules[n.OpType()]
 		switch {
 		case op.zero:
@@ -267,7 +284,7 @@ func (p *pass) walk(reached map[string]bool) {
 			}
 			continue
 		case op.expand != nil:
-			p.found.composite = append(p.found.composite, composite{n, p.graph, p.types, op.expand})
+			p.found.compose(composite{n, p.graph, p.types, op.expand})
 		case op.gradient == nil:
 			p.found.fail(n, op.reason())
 		case op.straight:

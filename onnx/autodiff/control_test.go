@@ -199,6 +199,24 @@ func TestLoop(t *testing.T) {
 	c.check(t)
 }
 
+// TestLoopThatGrows carries a value that is longer after each round.
+func TestLoopThatGrows(t *testing.T) {
+	c := newTrial(1)
+	x, w := c.fixedInput("x", 1, 3), c.weight("w", 3, 3)
+	b := c.Body("body")
+	i, condition := b.Input("i", onnx.Int64), b.Input("condition", onnx.Bool)
+	s := b.Input("s", onnx.Float32, "rows", 3)
+	last := b.Op("Gather", nil, s, b.Op("Unsqueeze", nil, i, b.Ints(0)))
+	next := b.Op("Tanh", nil, b.Op("MatMul", nil, last, w))
+	b.Output(b.Op("Identity", nil, condition), onnx.Bool, onnx.Fixed())
+	b.Output(b.Op("Concat", onnx.Attrs{"axis": int64(0)}, s, next), onnx.Float32, onnx.Dims("more", 3))
+	b.Output(next, onnx.Float32, onnx.Fixed(1, 3))
+	out := c.Ops("Loop", onnx.Attrs{"body": b.Graph}, 2, c.Number(onnx.Int64, 3), "", x)
+	c.Output(out[0], onnx.Float32, onnx.Dims(-1, 3))
+	c.Output(out[1], onnx.Float32, onnx.Dims(-1, 1, 3))
+	c.check(t)
+}
+
 func TestLoopOfUnknownLength(t *testing.T) {
 	whileSmall := func(b *onnx.Builder, _, s string) string {
 		sum := b.Op("ReduceSum", onnx.Attrs{"keepdims": int64(0)}, s)
@@ -243,5 +261,80 @@ func TestInside(t *testing.T) {
 	}
 	if _, err = g.Gradient(y, "s"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNested has a Scan in an If in a Scan, all of which use a weight from outside.
+func TestNested(t *testing.T) {
+	c := newTrial(5)
+	x, s := c.fixedInput("x", 3, 4, 2), c.fixedInput("s", 2)
+	w := c.weight("w", 2, 2)
+	outer := c.Body("outer")
+	so, xo := outer.Input("so", onnx.Float32, 2), outer.Input("xo", onnx.Float32, 4, 2)
+	yes, no := outer.Body("yes"), outer.Body("no")
+	inner := yes.Body("inner")
+	si, xi := inner.Input("si", onnx.Float32, 2), inner.Input("xi", onnx.Float32, 2)
+	row := inner.Op("Unsqueeze", nil, inner.Op("Add", nil, si, inner.Op("Mul", nil, xi, so)), inner.Ints(0))
+	next := inner.Op("Tanh", nil, inner.Op("MatMul", nil, row, w))
+	inner.Output(inner.Op("Squeeze", nil, next, inner.Ints(0)), onnx.Float32, onnx.Fixed(2))
+	yes.Output(yes.Op("Scan", onnx.Attrs{"body": inner.Graph, "num_scan_inputs": int64(1)}, so, xo), onnx.Float32, onnx.Fixed(2))
+	no.Output(no.Op("Squeeze", nil, no.Op("MatMul", nil, no.Op("Unsqueeze", nil, so, no.Ints(0)), w), no.Ints(0)), onnx.Float32, onnx.Fixed(2))
+	sum := outer.Op("ReduceSum", onnx.Attrs{"keepdims": int64(0)}, xo)
+	condition := outer.Op("Greater", nil, sum, outer.Number(onnx.Float32, 0))
+	outer.Output(outer.Op("If", onnx.Attrs{"then_branch": yes.Graph, "else_branch": no.Graph}, condition), onnx.Float32, onnx.Fixed(2))
+	y := c.Op("Scan", onnx.Attrs{"body": outer.Graph, "num_scan_inputs": int64(1)}, s, x)
+	c.Output(y, onnx.Float32, onnx.Fixed(2))
+	c.check(t)
+}
+
+// TestSecondOrderThroughGraphs differentiates a gradient through the graphs made for it.
+func TestSecondOrderThroughGraphs(t *testing.T) {
+	for name, c := range map[string]*trial{"Scan": scans(false, 0, 1, 1), "If": branches(true), "LSTM": recurrentCase{op: "LSTM", direction: "forward"}.build()} {
+		t.Run(name, func(t *testing.T) {
+			g, err := New(c.Model())
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := g.Graph.FreeInputs()[0].Name
+			grads, err := g.Gradient(g.Graph.Outputs[0].Name, x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.Graph.Outputs = nil
+			g.Output(g.Op("Mul", nil, grads.Names[0], grads.Names[0]), onnx.Float32, g.Graph.FreeInputs()[0].Type.Shape)
+			n, err := gradientCheck{model: g.Model(), feeds: c.feeds, seed: 1}.run()
+			if err != nil || n == 0 {
+				t.Fatal(n, err)
+			}
+		})
+	}
+}
+
+// TestMalformedBodies must fail, and not panic.
+func TestMalformedBodies(t *testing.T) {
+	for _, op := range []string{"Scan", "Loop", "If"} {
+		for inputs := range 4 {
+			for outputs := range 4 {
+				b := onnx.NewBuilder("malformed")
+				x := b.Input("x", onnx.Float32, 2, 2)
+				body := b.Body("body")
+				for i := range inputs {
+					body.Input(fmt.Sprint("in", i), onnx.Float32, 2)
+				}
+				for range outputs {
+					body.OutputAs("out", x, onnx.Float32, nil)
+				}
+				attrs := onnx.Attrs{"num_scan_inputs": int64(1), "body": body.Graph, "then_branch": body.Graph, "else_branch": body.Graph}
+				y := b.Ops(op, attrs, 2, x, x)
+				b.Output(y[0], onnx.Float32, nil)
+				g, err := New(b.Model())
+				if err != nil {
+					continue
+				}
+				if _, err := g.Gradient(y[0], x); err == nil && (op != "If" || outputs < 2) {
+					t.Errorf("%s with %d inputs and %d outputs has a gradient", op, inputs, outputs)
+				}
+			}
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package autodiff
 
 import (
-	"fmt"
 	"slices"
 
 	"assay/onnx"
@@ -130,7 +129,7 @@ func (e *expander) since(start int, n *onnx.Node, outputs []string) []*onnx.Node
 	added := slices.Clone(e.Graph.Nodes[start:])
 	e.Graph.Nodes = e.Graph.Nodes[:start]
 	for _, a := range added {
-		rename(a.Inputs, final)
+		substitute(a, final)
 		rename(a.Outputs, final)
 		a.Name = a.Outputs[0]
 		if n.Name != "" {
@@ -158,7 +157,7 @@ type composite struct {
 }
 
 // composition is the expansion of a composite node. An error says what about the node
-// is not supported.
+// makes it impossible.
 type composition func(e *expander, n *onnx.Node) ([]string, error)
 
 // replace puts the node's expansion in its place; b builds the outermost graph.
@@ -167,7 +166,8 @@ func (c composite) replace(b *onnx.Builder) error {
 	start := len(b.Graph.Nodes)
 	outputs, err := c.expand(e, c.node)
 	if err != nil {
-		return fmt.Errorf("%s: %w", c.node, err)
+		b.Graph.Nodes = b.Graph.Nodes[:start]
+		return &NotDifferentiable{Nodes: []*onnx.Node{c.node}, Reasons: []string{err.Error()}}
 	}
 	nodes := e.since(start, c.node, outputs)
 	place := slices.Index(c.in.Nodes, c.node)

@@ -107,7 +107,7 @@ func TestNormalisation(t *testing.T) {
 		"sum":                    {op: "LpNormalization", attrs: onnx.Attrs{"p": int64(1)}, shapes: [][]int64{{4, 5}}},
 		"Euclid":                 {op: "LpNormalization", attrs: onnx.Attrs{"axis": int64(0)}, shapes: [][]int64{{4, 5}}},
 		"near channels":          {op: "LRN", attrs: onnx.Attrs{"size": int64(3), "alpha": float32(0.5), "bias": float32(2)}, shapes: [][]int64{long}},
-		"near channels, more":    {op: "LRN", attrs: onnx.Attrs{"size": int64(5), "alpha": float32(0.5), "beta": float32(0.3)}, shapes: [][]int64{{2, 7, 3}}},
+		"near channels, more":    {op: "LRN", attrs: onnx.Attrs{"size": int64(5), "alpha": float32(0.5), "beta": float32(0.3)}, shapes: [][]int64{{2, 7, 3, 2}}},
 		"softmax":                {op: "Softmax", attrs: onnx.Attrs{"axis": int64(1)}, shapes: [][]int64{{2, 3, 4}}},
 		"log softmax":            {op: "LogSoftmax", shapes: [][]int64{{2, 3, 4}}},
 	}

@@ -76,9 +76,9 @@ func wide(v []float32) []float64 {
 	return out
 }
 
-// TestStraightThrough: rounding to int8 and back lets the gradient through where
+// TestQuantisationScales: rounding to int8 and back lets the gradient through where
 // nothing is clipped, and gives each scale the sum of rounding errors and bounds.
-func TestStraightThrough(t *testing.T) {
+func TestQuantisationScales(t *testing.T) {
 	x := []float32{0.3, -0.72, 40, 1.26, -60, 0.5, 2.2, -0.1, 0.9, 1, -1.3, 0.04}
 	cases := []struct {
 		name   string
@@ -282,6 +282,9 @@ func TestContrib(t *testing.T) {
 				vector(b, 1, 2, 3, 4), vector(b, 0, 1, 0, 1), vector(b, 1, 0, -1, 0))
 			b.Graph.Nodes[len(b.Graph.Nodes)-1].Outputs[1], b.Graph.Nodes[len(b.Graph.Nodes)-1].Outputs[2] = "", ""
 			return b.Op("Add", nil, y[0], y[3])
+		},
+		"SimplifiedLayerNormalization": func(b *onnx.Builder, x string) string {
+			return b.Op("SimplifiedLayerNormalization", onnx.Attrs{"epsilon": float32(1e-3)}, x, vector(b, 1, 2, 3, 4))
 		},
 		"SkipSimplifiedLayerNormalization": func(b *onnx.Builder, x string) string {
 			return own(b, "SkipSimplifiedLayerNormalization", onnx.Attrs{"epsilon": float32(1e-3)}, 1, x, b.Op("Sin", nil, x), vector(b, 1, 2, 3, 4))[0]

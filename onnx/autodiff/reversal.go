@@ -48,6 +48,9 @@ func roundsGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 		return nil, err
 	}
 	q, within := r.reach(p, func(o string) bool { return dy[slices.Index(n.Outputs, o)] != "" })
+	if p.found.visits > maxVisits {
+		return nil, errTooNested
+	}
 	q.rounds = r
 	v := &reversal{rounds: r, p: p, q: q}
 	if err := v.start(dy, within); err != nil {

@@ -123,7 +123,10 @@ func roundsInside(p *pass, n *onnx.Node, reached map[string]bool) string {
 	if n.Op == "Loop" && !r.counted(p) {
 		return openEnded
 	}
-	_, within := r.reach(p, func(o string) bool { return reached[o] })
+	q, within := r.reach(p, func(o string) bool { return reached[o] })
+	if n.Op == "Loop" && !r.steady(p, q, within) {
+		p.found.compose(composite{n, p.graph, p.types, unroll})
+	}
 	for i, in := range r.body.Inputs {
 		if i >= r.lead && within[in.Name] {
 			reached[n.Inputs[i]] = true
