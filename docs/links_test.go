@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	link  = regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
+	link = regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
 	// A path in backquotes is from the repository's root, and begins with one of its folders.
 	path  = regexp.MustCompile("`((?:onnx|internal|cmd|examples|docs|\\.ci)(?:/[\\w.-]+)*)/?`")
 	block = regexp.MustCompile("(?s)```.*?```")
