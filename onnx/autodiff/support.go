@@ -62,8 +62,8 @@ func coverage(o onnx.Operator) Coverage {
 		c.Support = StraightThrough
 	case op.gradient != nil:
 		c.Support = Differentiable
-	case expansions[name] != nil || op.expand != nil || takenApart[name] || o.Domain == "" && o.Deprecated > 0:
-		c.Support = Rewritten // the last when the model is brought to Opset
+	case expansions[name] != nil || op.expand != nil || takenApart[name] || withdrawn[name]:
+		c.Support = Rewritten
 	case op.zero || op.shapeOnly || sources[name]:
 		c.Support = Zero
 	default:
@@ -74,6 +74,10 @@ func coverage(o onnx.Operator) Coverage {
 
 // sources have no inputs that a gradient could be asked for.
 var sources = map[string]bool{"Constant": true, "RandomNormal": true, "RandomUniform": true}
+
+// withdrawn operators are made into those that took their place when a model is brought
+// to Opset.
+var withdrawn = map[string]bool{"Scatter": true, "Upsample": true}
 
 // takenApart are the operators on sequences whose elements may be known before the
 // model runs.

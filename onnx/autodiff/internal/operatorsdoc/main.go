@@ -112,7 +112,7 @@ func versions(o onnx.Operator) string {
 	list := make([]string, len(o.Since))
 	for i, v := range o.Since {
 		list[i] = strconv.FormatInt(v, 10)
-		if v == o.Deprecated {
+		if v == o.Deprecated && i == len(list)-1 { // else it came back with the next version
 			list[i] = "withdrawn in " + list[i]
 		}
 	}
