@@ -560,7 +560,7 @@ func (p *point) alongs(x []float64) [][]float64 {
 	}
 	dirs, coords := directions, coordinates
 	if p.few {
-		dirs, coords = 2, 3
+		dirs, coords = 1, 2
 	}
 	var list [][]float64
 	if len(finite) > fewValues || p.few && len(finite) > dirs+coords {
