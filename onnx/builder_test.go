@@ -25,7 +25,8 @@ func TestBuilderNames(t *testing.T) {
 
 func TestBuilderSharesEqualConstants(t *testing.T) {
 	b := NewBuilder("g")
-	if b.Ints(1, 2) != b.Ints(1, 2) || b.Number(Float16, 0.5) != b.Number(Float16, 0.5) {
+	ints, half := b.Ints(1, 2), b.Number(Float16, 0.5)
+	if b.Ints(1, 2) != ints || b.Number(Float16, 0.5) != half {
 		t.Error("the same constant is there twice")
 	}
 	distinct := map[string]bool{}

@@ -97,8 +97,7 @@ func (e *external) open() (*os.File, error) {
 		err = fmt.Errorf("its external data ends at byte %d, but %q has only %d bytes", e.offset+e.length, e.path, info.Size())
 	}
 	if err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }

@@ -43,7 +43,10 @@ type benchmark struct {
 	run  func(ctx context.Context) ([]figure, error)
 }
 
-func main() {
+func main() { os.Exit(run()) }
+
+// run gives the exit code: 1 where a figure does not hold.
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	only := flag.String("run", "", "run only the benchmarks whose name matches this regular expression")
@@ -51,7 +54,7 @@ func main() {
 	match, err := regexp.Compile(*only)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(3)
+		return 3
 	}
 	var figures []figure
 	failed := false
@@ -72,6 +75,7 @@ func main() {
 		failed = failed || !f.holds()
 	}
 	if failed {
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }

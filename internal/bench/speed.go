@@ -226,23 +226,34 @@ func overhead() benchmark {
 			return nil, err
 		}
 		defer few.close()
-		growth := float64(allocated(ctx, step)) - float64(allocated(ctx, few))
+		many, err := allocated(ctx, step)
+		if err != nil {
+			return nil, err
+		}
+		one, err := allocated(ctx, few)
+		if err != nil {
+			return nil, err
+		}
 		return []figure{
 			{name, n.Seconds() / s.Seconds(), "max", 0.03},
-			{"allocation-growth-bytes/cnn5", growth, "max", 0},
+			{"allocation-growth-bytes/cnn5", many - one, "max", 0},
 		}, nil
 	}}
 }
 
 // allocated is the Go memory that a run allocates, in bytes.
-func allocated(ctx context.Context, b *bound) uint64 {
+func allocated(ctx context.Context, b *bound) (float64, error) {
 	const runs = 5
 	var before, after runtime.MemStats
-	b.run(ctx)
+	if err := b.run(ctx); err != nil {
+		return 0, err
+	}
 	runtime.ReadMemStats(&before)
 	for range runs {
-		b.run(ctx)
+		if err := b.run(ctx); err != nil {
+			return 0, err
+		}
 	}
 	runtime.ReadMemStats(&after)
-	return (after.TotalAlloc - before.TotalAlloc) / runs
+	return float64((after.TotalAlloc - before.TotalAlloc) / runs), nil
 }

@@ -40,8 +40,8 @@ func compressed(t testing.TB, data []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	w.Write(data)
-	if err := w.Close(); err != nil {
+	_, err := w.Write(data)
+	if err := errors.Join(err, w.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -352,7 +352,10 @@ func TestBatchesAreTheWhole(t *testing.T) {
 	if !slices.Equal(x, whole.X) || !slices.Equal(y, whole.Y) || !slices.Equal(sizes, []int{250, 250, 69}) {
 		t.Errorf("batches of %v do not make up the whole", sizes)
 	}
-	for range s.Batches(t.Context(), 10) {
+	for _, err := range s.Batches(t.Context(), 10) {
+		if err != nil {
+			t.Error(err)
+		}
 		break // ends the pass
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -168,18 +168,15 @@ func openMember(ctx context.Context, src input, i int, offset int64) (io.ReadClo
 		err = errors.New("the file has changed")
 	}
 	if err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	r, err := z.File[i].Open()
 	if err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	member := &memberReader{contextReader{ctx, r}, r, f}
 	if _, err := io.CopyN(io.Discard, member, offset); err != nil {
-		member.Close()
-		return nil, fmt.Errorf("ends in its header: %w", err)
+		return nil, errors.Join(fmt.Errorf("ends in its header: %w", err), member.Close())
 	}
 	return member, nil
 }

@@ -81,8 +81,7 @@ func (s input) open(ctx context.Context) (io.ReadCloser, error) {
 	var r io.Reader = &contextReader{ctx, f}
 	if s.gzip {
 		if r, err = gzip.NewReader(bufio.NewReaderSize(r, 1<<16)); err != nil {
-			f.Close()
-			return nil, fmt.Errorf("is not a readable gzip file: %w", err)
+			return nil, errors.Join(fmt.Errorf("is not a readable gzip file: %w", err), f.Close())
 		}
 	}
 	return struct {
@@ -99,7 +98,7 @@ func (s input) text(ctx context.Context) (*bufio.Reader, io.Closer, error) {
 	}
 	b := bufio.NewReaderSize(r, 1<<16)
 	if head, _ := b.Peek(len(byteOrderMark)); string(head) == byteOrderMark {
-		b.Discard(len(byteOrderMark))
+		_, _ = b.Discard(len(byteOrderMark)) // it is in the buffer
 	}
 	return b, r, nil
 }

@@ -12,8 +12,10 @@ import (
 var control = map[string]operator{
 	"If":   {gradient: ifGradient, inside: ifInside},
 	"Scan": {gradient: roundsGradient, inside: roundsInside},
-	"Loop": {gradient: roundsGradient, inside: roundsInside},
+	"Loop": {gradient: roundsGradient, inside: roundsInside, because: openEnded},
 }
+
+const openEnded = "its number of iterations is known only when it runs"
 
 // inner is a pass over a graph inside of p's, with respect to those of its own inputs
 // that are given and to all that p's graph is active in. It writes to a new body.

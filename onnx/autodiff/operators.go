@@ -14,7 +14,7 @@ type operator struct {
 	gradient gradient
 	straight bool   // the gradient is the identity's instead of zero
 	zero     bool   // the gradient is zero wherever it is defined
-	because  string // why there is no gradient
+	because  string // why there is no gradient, or none for some forms
 
 	shapeOnly bool // the output depends on the shapes of the inputs alone
 
@@ -36,7 +36,7 @@ func (o operator) reason() string {
 // operators is every operator with a gradient, or with a reason not to have one,
 // under its name with its domain. The families stand in files of their own.
 var operators = join(
-	elementwise, linear, convolution, pooling, shaping, indexing, reduction, resizing, sampling, transforms, containing, normalisation, quantisation, dropout, control, recurrent, discontinuous,
+	elementwise, linear, convolution, pooling, shaping, indexing, reduction, resizing, sampling, transforms, containing, normalisation, quantisation, dropout, control, recurrent, discontinuous, classical,
 )
 
 func join(families ...map[string]operator) map[string]operator {

@@ -121,7 +121,7 @@ func roundsInside(p *pass, n *onnx.Node, reached map[string]bool) string {
 		return err.Error()
 	}
 	if n.Op == "Loop" && !r.counted(p) {
-		return "its number of iterations is known only when it runs"
+		return openEnded
 	}
 	q, within := r.reach(p, func(o string) bool { return reached[o] })
 	if n.Op == "Loop" && !r.steady(p, q, within) {

@@ -64,8 +64,8 @@ func TestClassifier(t *testing.T) {
 				return c
 			}
 			c := open(t)
+			defer c.Close()
 			got, want := c.Describe(), tt.want
-			c.Close()
 			if want.Range == (model.Range{}) {
 				want.Range = model.Unbounded("")
 			}

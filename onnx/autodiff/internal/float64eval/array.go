@@ -83,14 +83,6 @@ func (a *array) mapped(f func(float64) float64) *array {
 	return out
 }
 
-// reshaped is the same data in another shape.
-func (a *array) reshaped(shape ...int) *array {
-	if product(shape) != len(a.data) {
-		panic(fmt.Sprintf("float64eval: %v does not become %v", a.shape, shape))
-	}
-	return &array{elem: a.elem, shape: shape, data: a.data}
-}
-
 // transposed permutes the dimensions.
 func (a *array) transposed(perm ...int) *array {
 	shape, from := make([]int, len(perm)), strides(a.shape)
