@@ -179,6 +179,7 @@ func (u *update) adam(from, to int, decay float64) {
 	m, v := u.state.first[from:to][:len(w)], u.state.second[from:to][:len(w)]
 	g = g[:len(w)]
 	beta1, beta2 := float32(u.Beta1), float32(u.Beta2)
+	own1, own2 := float32(1-u.Beta1), float32(1-u.Beta2) // 1 - 0.999 in float32 is off by 1e-5 of itself
 	rate, root, epsilon := float32(u.rate/u.first), float32(1/math.Sqrt(u.second)), float32(u.Epsilon)
 	coupled, kept := float32(decay), float32(1)
 	if u.Method == AdamW {
@@ -186,8 +187,8 @@ func (u *update) adam(from, to int, decay float64) {
 	}
 	for i := range w {
 		d := g[i] + coupled*w[i]
-		m[i] = beta1*m[i] + (1-beta1)*d
-		v[i] = beta2*v[i] + (1-beta2)*d*d
+		m[i] = beta1*m[i] + own1*d
+		v[i] = beta2*v[i] + own2*d*d
 		w[i] = kept*w[i] - rate*m[i]/(float32(math.Sqrt(float64(v[i])))*root+epsilon)
 	}
 }

@@ -39,17 +39,41 @@ func TestMLPOnDiagnosis(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := train.Run(context.Background(), m, training, train.Options{Epochs: 30, Batch: 32, Seed: 1,
+	r := run(t, m, training, train.Options{Epochs: 30, Batch: 32, Seed: 1,
 		Optimizer: train.Optimizer{Method: train.AdamW, Rate: 0.003, Decay: 0.01}, Schedule: train.Schedule{Kind: train.Cosine}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	score, err := train.Evaluate(context.Background(), r.Model, held, train.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%+v", score)
+	t.Logf("%+v on %d examples held out", score, held.Len())
 	if score.Accuracy < 0.96 {
 		t.Errorf("accuracy %.4f on %d examples held out, want 0.96", score.Accuracy, held.Len())
+	}
+}
+
+// digits are the 8×8 optical digits.
+func digits(t testing.TB) (training, held *train.Data) {
+	schema, err := dataset.OpenSchema("../../examples/digits/schema.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parts(t, read(t, "../../examples/digits/digits.csv.gz", dataset.Options{Schema: schema}), 1, 0.2)
+}
+
+func TestCNNOnDigits(t *testing.T) {
+	training, held := digits(t)
+	m, err := train.Standardize(network.CNN(1, 8, 8, []int{16, 32, 64}, 10, 1), training)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, m, training, train.Options{Epochs: 25, Batch: 32, Seed: 1,
+		Optimizer: train.Optimizer{Method: train.AdamW, Rate: 0.01, Decay: 0.01}, Schedule: train.Schedule{Kind: train.OneCycle}})
+	score, err := train.Evaluate(context.Background(), r.Model, held, train.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v on %d examples held out", score, held.Len())
+	if score.Accuracy < 0.98 {
+		t.Errorf("accuracy %.4f on %d examples held out, want 0.98", score.Accuracy, held.Len())
 	}
 }

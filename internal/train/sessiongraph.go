@@ -35,7 +35,7 @@ func (p *plan) trainingGraph(loss autodiff.Loss) (*onnx.Model, error) {
 		return nil, err
 	}
 	weights := e.Input(weightsName, onnx.Float32, p.dim())
-	grads, err := e.Pullback(each, e.cast(weights, onnx.Float32, e.elem), e.leaves...)
+	grads, err := e.Pullback(each, weights, e.leaves...)
 	if err != nil {
 		return nil, fmt.Errorf("the model cannot be trained: %w", err)
 	}
@@ -118,7 +118,6 @@ type extended struct {
 	*autodiff.Graph
 	plan   *plan
 	leaves []string // the inputs for the parameters
-	elem   onnx.DataType
 }
 
 // extend declares the inputs, with the examples and labels as the first two.
@@ -164,7 +163,6 @@ func (e *extended) loss(loss autodiff.Loss) (string, error) {
 	if t.Kind != onnx.KindTensor || !t.Elem.IsFloat() || t.Shape == nil {
 		return "", fmt.Errorf("the model's scores %q are %s, and floating-point numbers of known rank are needed", e.plan.scores, t)
 	}
-	e.elem = t.Elem
 	scores, labels, shape, err := e.scores(t)
 	if err != nil {
 		return "", err
@@ -173,16 +171,13 @@ func (e *extended) loss(loss autodiff.Loss) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	each32, scores32 := e.cast(each, e.elem, onnx.Float32), e.cast(scores, e.elem, onnx.Float32)
-	e.Add("Identity", nil, []string{each32}, []string{e.Name(lossName)})
-	e.Output(lossName, onnx.Float32, onnx.Dims(e.plan.dim()))
-	e.Add("Identity", nil, []string{scores32}, []string{e.Name(scoresName)})
-	e.Output(scoresName, onnx.Float32, shape)
+	e.OutputAs(lossName, each, onnx.Float32, onnx.Dims(e.plan.dim()))
+	e.OutputAs(scoresName, scores, onnx.Float32, shape)
 	return each, nil
 }
 
-// scores brings the scores to the form that losses are made from, and declares the
-// labels.
+// scores brings the scores to the form that losses are made from, float32 among
+// other things, and declares the labels.
 func (e *extended) scores(t onnx.Type) (scores, labels string, shape onnx.Shape, err error) {
 	p := e.plan
 	sizes, _ := t.Shape.Sizes()
@@ -194,31 +189,27 @@ func (e *extended) scores(t onnx.Type) (scores, labels string, shape onnx.Shape,
 		return "", "", nil, fmt.Errorf("the model's scores %q are %s, and %d numbers for each example are needed", p.scores, t, p.columns)
 	}
 	shape = onnx.Dims(p.dim(), p.columns)
-	scores = p.scores
-	if p.classes == 0 {
-		labels = e.input(labelsName, onnx.Float32, shape)
-		if len(sizes) != 2 {
-			scores = e.Op("Reshape", nil, scores, e.Ints(-1, width))
-		}
-		return scores, e.cast(labels, onnx.Float32, e.elem), shape, nil
-	}
-	labels = e.input(labelsName, onnx.Int64, onnx.Dims(p.dim()))
+	scores = e.cast(p.scores, t.Elem, onnx.Float32)
 	if len(sizes) != 2 {
 		scores = e.Op("Reshape", nil, scores, e.Ints(-1, width))
 	}
+	if p.classes == 0 {
+		return scores, e.input(labelsName, onnx.Float32, shape), shape, nil
+	}
+	labels = e.input(labelsName, onnx.Int64, onnx.Dims(p.dim()))
 	if width == 1 {
 		// One number is for the second of two classes. Its lead over the first, whose
 		// score is 0, is what a sigmoid turns into a probability.
-		first := e.Op("Mul", nil, scores, e.Number(e.elem, 0))
+		first := e.Op("Mul", nil, scores, e.Number(onnx.Float32, 0))
 		if p.logarithm {
-			first = e.Op("Sub", nil, e.Number(e.elem, 1), scores)
+			first = e.Op("Sub", nil, e.Number(onnx.Float32, 1), scores)
 		}
 		scores = e.Op("Concat", onnx.Attrs{"axis": int64(1)}, first, scores)
 		shape = onnx.Dims(p.dim(), 2)
 	}
 	if p.logarithm {
 		const least = 1e-7 // so that the loss of a probability of 0 is finite
-		scores = e.Op("Log", nil, e.Op("Max", nil, scores, e.Number(e.elem, least)))
+		scores = e.Op("Log", nil, e.Op("Max", nil, scores, e.Number(onnx.Float32, least)))
 	}
 	return scores, labels, shape, nil
 }

@@ -41,6 +41,7 @@ type training struct {
 	bestEpoch int
 	early     bool
 	resumed   int
+	digest    string // of all that decides the result
 }
 
 func newTraining(m *onnx.Model, d *Data, o *Options) (*training, error) {
@@ -66,6 +67,11 @@ func newTraining(m *onnx.Model, d *Data, o *Options) (*training, error) {
 			return nil, fmt.Errorf("validation: %w", err)
 		}
 		if t.evaluator, err = p.newEvaluator(t.memory, o.Validation, o); err != nil {
+			return nil, err
+		}
+	}
+	if o.Checkpoint != "" {
+		if t.digest, err = fingerprint(m, d, o); err != nil {
 			return nil, err
 		}
 	}
@@ -173,6 +179,9 @@ func (t *training) validate(ctx context.Context, e *Epoch) error {
 	score, err := t.evaluator.score(ctx)
 	if err != nil {
 		return err
+	}
+	if math.IsNaN(score.Loss) || math.IsInf(score.Loss, 0) {
+		return &Diverged{Epoch: t.epoch, Step: t.feeder.steps()}
 	}
 	e.Validation = &score
 	if t.Patience == 0 {
