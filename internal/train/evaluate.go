@@ -19,7 +19,6 @@ func Evaluate(ctx context.Context, m *onnx.Model, d *Data, o Options) (Score, er
 	if err != nil {
 		return Score{}, err
 	}
-	p.parameters, p.statistics = nil, nil
 	e, err := p.newEvaluator(&memory{}, d, &o)
 	if err != nil {
 		return Score{}, err

@@ -37,7 +37,7 @@ type statistic struct {
 	keeps float64
 }
 
-// newPlan looks at a model to be trained on data.
+// newPlan looks at a model to be trained, or measured, on data.
 func newPlan(m *onnx.Model, d *Data, o *Options) (*plan, error) {
 	base := m.Clone()
 	if err := base.Inline(); err != nil {
@@ -57,12 +57,17 @@ func newPlan(m *onnx.Model, d *Data, o *Options) (*plan, error) {
 	if err := p.takeScores(d, o.Output); err != nil {
 		return nil, err
 	}
-	if p.parameters, err = parameters(base.Graph, p.scores, o.Frozen); err != nil {
-		return nil, err
-	}
-	p.parameters = slices.DeleteFunc(p.parameters, func(w parameter) bool { return m.Graph.Initializer(w.name) == nil })
-	p.takeModes()
 	return p, nil
+}
+
+// takeParameters finds what training changes.
+func (p *plan) takeParameters(frozen []string) (err error) {
+	if p.parameters, err = parameters(p.base.Graph, p.scores, frozen); err != nil {
+		return err
+	}
+	p.parameters = slices.DeleteFunc(p.parameters, func(w parameter) bool { return p.source.Graph.Initializer(w.name) == nil })
+	p.takeModes()
+	return nil
 }
 
 // takeInput finds the one input, and gives it the data's shape where the model

@@ -116,8 +116,9 @@ func reseed(g *onnx.Graph, source *rand.PCG) {
 // the values to be fed.
 type extended struct {
 	*autodiff.Graph
-	plan   *plan
-	leaves []string // the inputs for the parameters
+	plan     *plan
+	examples string   // the input for the examples
+	leaves   []string // the inputs for the parameters
 }
 
 // extend declares the inputs, with the examples and labels as the first two.
@@ -137,7 +138,7 @@ func (p *plan) extend(m *onnx.Model, parameters []parameter, statistics []statis
 		m.Graph.Inputs = append(m.Graph.Inputs, onnx.Value{Name: input, Type: onnx.TensorOf(onnx.Float32, shape)})
 		return input
 	}
-	feed(p.input.Name, examplesName, p.input.Type.Elem, p.input.Type.Shape)
+	examples := feed(p.input.Name, examplesName, p.input.Type.Elem, p.input.Type.Shape)
 	var leaves []string
 	for _, w := range parameters {
 		leaves = append(leaves, feed(w.name, w.name+"_float32", w.elem, onnx.Fixed(w.shape...)))
@@ -150,7 +151,7 @@ func (p *plan) extend(m *onnx.Model, parameters []parameter, statistics []statis
 	if err != nil {
 		return nil, err
 	}
-	return &extended{Graph: g, plan: p, leaves: leaves}, nil
+	return &extended{Graph: g, plan: p, examples: examples, leaves: leaves}, nil
 }
 
 // loss adds the examples' losses and the scores as the first two outputs.

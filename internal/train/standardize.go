@@ -113,3 +113,14 @@ func (d *Data) moments() (mean, deviation []float64) {
 	}
 	return mean, deviation
 }
+
+// Deviation is the standard deviation of all of the examples' values, as one.
+func (d *Data) Deviation() float64 {
+	mean, squares := 0.0, 0.0
+	for i, v := range d.X { // Welford (1962)
+		delta := float64(v) - mean
+		mean += delta / float64(i+1)
+		squares += delta * (float64(v) - mean)
+	}
+	return math.Sqrt(squares / float64(max(len(d.X), 1)))
+}

@@ -68,6 +68,7 @@ type Result struct {
 	History []Epoch
 	Best    int  // the epoch, from 0, that the weights are of; -1 for those before the first
 	Early   bool // stopped before the last epoch, for lack of progress
+	Weights int  // numbers that were trained
 	Resumed int  // epochs that were taken from a checkpoint
 }
 

@@ -50,6 +50,9 @@ func newTraining(m *onnx.Model, d *Data, o *Options) (*training, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.takeParameters(o.Frozen); err != nil {
+		return nil, err
+	}
 	if p.batch > d.Len() {
 		return nil, fmt.Errorf("the model takes %d examples at once, and there are %d", p.batch, d.Len())
 	}
@@ -209,7 +212,7 @@ func (t *training) result(v values, epoch int) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Result{Model: m, History: t.history, Best: epoch, Early: t.early, Resumed: t.resumed}, nil
+	return &Result{Model: m, History: t.history, Best: epoch, Early: t.early, Weights: len(t.memory.weights), Resumed: t.resumed}, nil
 }
 
 // separated gives batch normalisation its own parameters and statistics where
