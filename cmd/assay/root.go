@@ -20,6 +20,9 @@ func Run(ctx context.Context, args []string, s Streams) int {
 	u := newUI(s)
 	err := execute(ctx, args, u)
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Canceled // whatever else the interruption led to
+		}
 		u.fail(err)
 	}
 	return exitCode(err)

@@ -123,8 +123,11 @@ func (f *trainFlags) run(ctx context.Context, u *ui) error {
 	u.done()
 	if err != nil {
 		var diverged *train.Diverged
-		if errors.As(err, &diverged) {
+		switch {
+		case errors.As(err, &diverged):
 			return fmt.Errorf("%w; nothing was written", err)
+		case ctx.Err() != nil && o.Checkpoint != "":
+			u.note("the same command goes on from the checkpoint in %s", o.Checkpoint)
 		}
 		return err
 	}

@@ -66,7 +66,7 @@ func TestCNNOnDigits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := run(t, m, training, train.Options{Epochs: 25, Batch: 32, Seed: 1,
+	r := run(t, m, training, train.Options{Epochs: 12, Batch: 32, Seed: 1,
 		Optimizer: train.Optimizer{Method: train.AdamW, Rate: 0.01, Decay: 0.01}, Schedule: train.Schedule{Kind: train.OneCycle}})
 	score, err := train.Evaluate(context.Background(), r.Model, held, train.Options{})
 	if err != nil {
