@@ -215,16 +215,26 @@ func (t *training) result(v values, epoch int) (*Result, error) {
 	return &Result{Model: m, History: t.history, Best: epoch, Early: t.early, Weights: len(t.memory.weights), Resumed: t.resumed}, nil
 }
 
-// separated gives batch normalisation its own parameters and statistics where
-// exporters have let it share those that happened to be equal: they will differ.
+// maxVector bounds the vectors that separated makes copies of.
+const maxVector = 1 << 16
+
+// separated gives each node vectors of its own. Exporters write equal constants only
+// once, so that in a model that is not trained yet all biases, or all parameters and
+// statistics of normalisation, can be one; training makes them differ. Matrices are
+// left alone: where they are shared, that is meant.
 func separated(m *onnx.Model) *onnx.Model {
 	m = m.Clone()
+	vectors := map[string]*onnx.Tensor{}
+	for _, t := range m.Graph.Initializers {
+		if t.Type.IsFloat() && len(t.Shape) == 1 && t.Len() <= maxVector {
+			vectors[t.Name] = t
+		}
+	}
 	used := map[string]bool{}
 	b := onnx.Extend(m.Graph)
 	for _, n := range m.Graph.Nodes {
 		for i, name := range n.Inputs {
-			t := m.Graph.Initializer(name)
-			if n.OpType() == "BatchNormalization" && i > 0 && t != nil && used[name] {
+			if t := vectors[name]; t != nil && used[name] {
 				n.Inputs[i] = b.Weight(t)
 			}
 			used[name] = true
