@@ -88,14 +88,13 @@ func (p *plan) takeInput(d *Data) error {
 	if p.batch > 0 {
 		shape[0] = onnx.Dim{Size: int64(p.batch)}
 	}
-	width := int64(1)
 	for i := range shape[1:] {
 		if !shape[i+1].Known() && len(d.Shape) == len(shape)-1 {
 			shape[i+1] = onnx.Dim{Size: int64(d.Shape[i])}
 		}
-		width *= shape[i+1].Size
 	}
-	if width != int64(d.width()) {
+	sizes, _ := shape[1:].Sizes()
+	if width, ok := onnx.Count(sizes); !ok || width != int64(d.width()) {
 		return fmt.Errorf("the model's input %q is %s, and the examples have the shape %v", p.input.Name, t, d.Shape)
 	}
 	p.input.Type.Shape = shape

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"assay/internal/model/ort"
 	"assay/onnx"
 )
 
@@ -41,7 +42,8 @@ type training struct {
 	bestEpoch int
 	early     bool
 	resumed   int
-	digest    string // of all that decides the result
+	digest    string                 // of all that decides the result
+	views     map[string]*ort.Tensor // of the weights, by name
 }
 
 func newTraining(m *onnx.Model, d *Data, o *Options) (*training, error) {
@@ -60,6 +62,7 @@ func newTraining(m *onnx.Model, d *Data, o *Options) (*training, error) {
 	if t.memory, err = newMemory(p); err != nil {
 		return nil, err
 	}
+	t.views = p.views(t.memory)
 	t.good, t.best = t.memory.values(), t.memory.values()
 	t.state = o.Optimizer.newState(len(t.memory.weights))
 	if t.graph, err = p.trainingGraph(o.Loss); err != nil {
@@ -143,7 +146,7 @@ func (t *training) prepare() (err error) {
 
 func (t *training) step(ctx context.Context, b *Batch) error {
 	if t.Perturb != nil {
-		b.Model = t.plan.views(t.memory)
+		b.Model = t.views
 		if err := t.Perturb(ctx, b); err != nil {
 			return fmt.Errorf("epoch %d, step %d: the batch could not be perturbed: %w", b.Epoch+1, b.Step+1, err)
 		}
