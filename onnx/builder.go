@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -145,7 +146,7 @@ func (b *Builder) Constant(t *Tensor) string {
 
 // Ints is a constant vector of int64, as shapes and axes are given.
 func (b *Builder) Ints(values ...int64) string {
-	return b.Constant(NewTensor("", values, int64(len(values))))
+	return b.Constant(NewTensor("", slices.Clone(values), int64(len(values))))
 }
 
 // Number is a constant scalar of type t, which must be able to hold the value: one
@@ -186,7 +187,7 @@ func (b *Builder) Add(op string, attrs Attrs, inputs, outputs []string) *Node {
 	if attrs == nil {
 		attrs = Attrs{}
 	}
-	n := &Node{Op: op, Inputs: inputs, Outputs: outputs, Attrs: attrs}
+	n := &Node{Op: op, Inputs: slices.Clone(inputs), Outputs: slices.Clone(outputs), Attrs: attrs}
 	n.Name = n.Output(0)
 	b.Graph.Nodes = append(b.Graph.Nodes, n)
 	return n

@@ -14,6 +14,7 @@
 package autodiff
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -86,21 +87,18 @@ func (g *Graph) Gradient(value string, wrt ...string) (*Gradients, error) {
 // Pullback is Gradient with value's elements weighted by those of seed, a value of
 // the same shape: the vector-Jacobian product.
 func (g *Graph) Pullback(value, seed string, wrt ...string) (*Gradients, error) {
-	types, err := inferred(g.model)
+	p, err := g.prepare(value, wrt)
 	if err != nil {
-		return nil, err
-	}
-	p := newPass(g.Builder, types, wrt)
-	if err := p.check(value); err != nil {
 		return nil, err
 	}
 	if seed == "" {
 		seed = p.filled(value, 1)
 	}
-	if err := p.run(value, seed); err != nil {
+	p.add(value, seed)
+	if err := p.sweep(); err != nil {
 		return nil, err
 	}
-	out := &Gradients{StraightThrough: p.straight, Stopped: p.stopped}
+	out := &Gradients{StraightThrough: p.found.straight, Stopped: p.found.stopped}
 	for _, w := range wrt {
 		grad := p.total(w)
 		if grad == "" {
@@ -109,6 +107,29 @@ func (g *Graph) Pullback(value, seed string, wrt ...string) (*Gradients, error) 
 		out.Names = append(out.Names, grad)
 	}
 	return out, nil
+}
+
+// prepare gives a pass from value to wrt through nodes that all have a rule. Nodes on
+// the way that are compositions of others are replaced by them first.
+func (g *Graph) prepare(value string, wrt []string) (*pass, error) {
+	for {
+		types, err := inferred(g.model)
+		if err != nil {
+			return nil, err
+		}
+		p := newPass(g.Builder, types, operators, g.Graph, wrt)
+		if err := p.check(value); err != nil {
+			return nil, err
+		}
+		if len(p.found.composite) == 0 {
+			return p, nil
+		}
+		for _, c := range p.found.composite {
+			if err := c.replace(g.Builder); err != nil {
+				return nil, err
+			}
+		}
+	}
 }
 
 // NotDifferentiable lists every node that would have to be differentiated and cannot be.
@@ -146,32 +167,68 @@ func (e *NoPath) Error() string {
 
 // pass is one reverse sweep over a graph.
 type pass struct {
-	*onnx.Builder
-	types    *infer.Types
-	nodes    []*onnx.Node // the forward graph, before anything was appended
-	wrt      []string
-	active   map[string]bool     // values that depend on wrt
-	grads    map[string][]string // contributions to each value's gradient
-	carried  map[string]bool     // whole numbers with a gradient, which is of float32
-	standIn  map[string]string   // float32 values that rules made to stand for whole numbers
-	float    onnx.DataType       // of the outputs of the node at hand
-	straight []*onnx.Node
-	stopped  []*onnx.Node
+	*onnx.Builder                     // of the graph that the sweep is written to
+	graph         *onnx.Graph         // that is swept over
+	nodes         []*onnx.Node        // its nodes, before anything was appended
+	types         *infer.Types        // of its values
+	rules         map[string]operator // by operator
+	wrt           []string
+	active        map[string]bool     // values that depend on wrt
+	grads         map[string][]string // contributions to each value's gradient
+	carried       map[string]bool     // whole numbers with a gradient, which is of float32
+	standIn       map[string]string   // float32 values that rules made to stand for whole numbers
+	float         onnx.DataType       // of the outputs of the node at hand
+	found         *findings           // shared with the passes over the graphs inside
+	rounds        *rounds             // of which this is the body, nil for any other graph
 }
 
-func newPass(b *onnx.Builder, types *infer.Types, wrt []string) *pass {
+// findings are the nodes of note that a gradient meets on its way.
+type findings struct {
+	failed    NotDifferentiable
+	straight  []*onnx.Node
+	stopped   []*onnx.Node
+	composite []composite
+	visits    int // of nodes; bodies of loops in loops are visited repeatedly
+}
+
+// maxVisits bounds the work on a hostile model.
+const maxVisits = 1 << 22
+
+var errTooNested = errors.New("it is in too many loops in loops")
+
+// note appends a node to a list where it is not in it.
+func note(list *[]*onnx.Node, n *onnx.Node) {
+	if !slices.Contains(*list, n) {
+		*list = append(*list, n)
+	}
+}
+
+func (f *findings) compose(c composite) {
+	if !slices.ContainsFunc(f.composite, func(d composite) bool { return d.node == c.node }) {
+		f.composite = append(f.composite, c)
+	}
+}
+
+func (f *findings) fail(n *onnx.Node, because string) {
+	if !slices.Contains(f.failed.Nodes, n) {
+		f.failed.Nodes = append(f.failed.Nodes, n)
+		f.failed.Reasons = append(f.failed.Reasons, because)
+	}
+}
+
+func newPass(b *onnx.Builder, types *infer.Types, rules map[string]operator, g *onnx.Graph, wrt []string) *pass {
 	p := &pass{
-		Builder: b, types: types, nodes: slices.Clone(b.Graph.Nodes), wrt: wrt,
-		active: map[string]bool{}, grads: map[string][]string{}, standIn: map[string]string{},
+		Builder: b, types: types, rules: rules, graph: g, nodes: slices.Clone(g.Nodes), wrt: wrt,
+		active: map[string]bool{}, grads: map[string][]string{}, standIn: map[string]string{}, found: &findings{},
 	}
 	for _, w := range wrt {
 		p.active[w] = true
 	}
 	for _, n := range p.nodes {
-		if operators[n.OpType()].shapeOnly {
+		if rules[n.OpType()].shapeOnly {
 			continue
 		}
-		if slices.ContainsFunc(uses(n), func(v string) bool { return p.active[v] }) {
+		if slices.ContainsFunc(n.Reads(), func(v string) bool { return p.active[v] }) {
 			for _, o := range n.Outputs {
 				p.active[o] = o != ""
 			}
@@ -181,46 +238,6 @@ func newPass(b *onnx.Builder, types *infer.Types, wrt []string) *pass {
 	return p
 }
 
-// uses gives all values that a node reads, also those that its subgraphs take from
-// the graph around them.
-func uses(n *onnx.Node) []string {
-	all := n.Inputs
-	for _, g := range n.Subgraphs() {
-		all = append(slices.Clip(all), captured(g)...)
-	}
-	return all
-}
-
-// captured gives the values that a subgraph takes from the graphs around it.
-func captured(g *onnx.Graph) []string {
-	local := map[string]bool{"": true}
-	for _, v := range g.Inputs {
-		local[v.Name] = true
-	}
-	for _, t := range g.Initializers {
-		local[t.Name] = true
-	}
-	var outer []string
-	for _, n := range g.Nodes {
-		for _, v := range uses(n) {
-			if !local[v] {
-				local[v] = true
-				outer = append(outer, v)
-			}
-		}
-		for _, o := range n.Outputs {
-			local[o] = true
-		}
-	}
-	for _, v := range g.Outputs {
-		if !local[v.Name] {
-			local[v.Name] = true
-			outer = append(outer, v.Name)
-		}
-	}
-	return outer
-}
-
 // check walks back from value without adding anything, to find every node that
 // cannot be differentiated, and whether anything reaches wrt.
 func (p *pass) check(value string) error {
@@ -228,51 +245,66 @@ func (p *pass) check(value string) error {
 		return &NoPath{Value: value, Wrt: p.wrt}
 	}
 	reached := map[string]bool{value: true}
-	failed := &NotDifferentiable{}
-	for _, n := range slices.Backward(p.nodes) {
-		if !slices.ContainsFunc(n.Outputs, func(o string) bool { return reached[o] && p.active[o] }) {
-			continue
-		}
-		op := operators[n.OpType()]
-		switch {
-		case op.zero:
-			p.stopped = append(p.stopped, n)
-			continue
-		case op.gradient == nil:
-			failed.Nodes = append(failed.Nodes, n)
-			failed.Reasons = append(failed.Reasons, op.reason())
-		case op.straight:
-			p.straight = append(p.straight, n)
-		}
-		// A whole number has no gradient, but what stands behind it, such as an
-		// ArgMax, is what the caller must hear of.
-		numbers := op.gradient == nil || n.Op == "Cast" || n.Op == "CastLike" || !p.elem(n.Outputs[0]).IsFloat()
-		for _, v := range uses(n) {
-			if p.active[v] && (numbers || p.wants(v)) {
-				reached[v] = true
-			}
-		}
+	p.walk(reached)
+	f := p.found
+	if len(f.failed.Nodes) > 0 {
+		slices.Reverse(f.failed.Nodes)
+		slices.Reverse(f.failed.Reasons)
+		return &f.failed
 	}
-	if len(failed.Nodes) > 0 {
-		slices.Reverse(failed.Nodes)
-		slices.Reverse(failed.Reasons)
-		return failed
-	}
-	slices.Reverse(p.stopped)
-	slices.Reverse(p.straight)
+	slices.Reverse(f.stopped)
+	slices.Reverse(f.straight)
 	for _, w := range p.wrt {
 		if reached[w] && p.elem(w).IsFloat() {
 			return nil
 		}
 	}
-	return &NoPath{Value: value, Wrt: p.wrt, Stopped: p.stopped}
+	return &NoPath{Value: value, Wrt: p.wrt, Stopped: f.stopped}
 }
 
-// run appends the reverse pass, starting with the gradient seed of value.
-func (p *pass) run(value, seed string) error {
-	p.add(value, seed)
+// walk goes back from the values reached and adds to them those that they depend on,
+// as far as these are active.
+func (p *pass) walk(reached map[string]bool) {
 	for _, n := range slices.Backward(p.nodes) {
-		op := operators[n.OpType()]
+		if !slices.ContainsFunc(n.Outputs, func(o string) bool { return reached[o] && p.active[o] }) {
+			continue
+		}
+		if p.found.visits++; p.found.visits > maxVisits {
+			p.found.fail(n, errTooNested.Error())
+			return
+		}
+		op := p.rules[n.OpType()]
+		switch {
+		case op.zero:
+			note(&p.found.stopped, n)
+			continue
+		case op.inside != nil:
+			if because := op.inside(p, n, reached); because != "" {
+				p.found.fail(n, because)
+			}
+			continue
+		case op.expand != nil:
+			p.found.compose(composite{n, p.graph, p.types, op.expand})
+		case op.gradient == nil:
+			p.found.fail(n, op.reason())
+		case op.straight:
+			note(&p.found.straight, n)
+		}
+		// A whole number has no gradient, but what stands behind it, such as an
+		// ArgMax, is what the caller must hear of.
+		numbers := op.gradient == nil || n.Op == "Cast" || n.Op == "CastLike" || !p.elem(n.Outputs[0]).IsFloat()
+		for _, v := range n.Reads() {
+			if p.active[v] && (numbers || p.wants(v)) {
+				reached[v] = true
+			}
+		}
+	}
+}
+
+// sweep appends the reverse pass, starting with the gradients that were added.
+func (p *pass) sweep() error {
+	for _, n := range slices.Backward(p.nodes) {
+		op := p.rules[n.OpType()]
 		if op.gradient == nil {
 			continue
 		}

@@ -36,6 +36,9 @@ func expandFusedMatMul(e *expander, n *onnx.Node) []string {
 		return nil
 	}
 	elem := e.elem(n.Inputs[0])
+	if !elem.IsFloat() {
+		return nil
+	}
 	var operands [2]string
 	for i, trans := range []string{"transA", "transB"} {
 		operands[i] = n.Inputs[i]
@@ -62,25 +65,32 @@ func expandFusedMatMul(e *expander, n *onnx.Node) []string {
 // expandSkipNormalization normalises the sum of an input, a skip connection and
 // perhaps a bias. The sum is the fourth output.
 func expandSkipNormalization(e *expander, n *onnx.Node) []string {
-	if n.Op == "SkipSimplifiedLayerNormalization" && (n.Output(1) != "" || n.Output(2) != "") {
-		return nil // outputs that ONNX Runtime makes only when it trains
+	elem := e.elem(n.Inputs[0])
+	if n.Op == "SkipSimplifiedLayerNormalization" && (n.Output(1) != "" || n.Output(2) != "" || !elem.IsFloat()) {
+		return nil // with outputs that ONNX Runtime makes only when it trains
 	}
 	sum := e.Op("Add", nil, n.Inputs[0], n.Inputs[1])
-	attrs := onnx.Attrs{"axis": int64(-1), "epsilon": n.Float("epsilon", 1e-12)}
-	op, bias, beta := "LayerNormalization", n.Input(4), n.Input(3)
 	if n.Op == "SkipSimplifiedLayerNormalization" {
-		op, bias, beta = "SimplifiedLayerNormalization", n.Input(3), ""
+		if bias := n.Input(3); bias != "" {
+			sum = e.Op("Add", nil, sum, bias)
+		}
+		return outputs(n, e.rootMeanSquare(sum, n.Inputs[2], elem, float64(n.Float("epsilon", 1e-12))), "", "", sum)
 	}
-	if bias != "" {
+	if bias := n.Input(4); bias != "" {
 		sum = e.Op("Add", nil, sum, bias)
 	}
 	inputs := []string{sum, n.Inputs[2]}
-	if beta != "" {
+	if beta := n.Input(3); beta != "" {
 		inputs = append(inputs, beta)
 	}
-	if op == "SimplifiedLayerNormalization" {
-		return outputs(n, e.Op(op, attrs, inputs...), "", "", sum)
-	}
-	normal := e.Ops(op, attrs, 3, inputs...)
+	attrs := onnx.Attrs{"axis": int64(-1), "epsilon": n.Float("epsilon", 1e-12)}
+	normal := e.Ops("LayerNormalization", attrs, 3, inputs...)
 	return outputs(n, normal[0], normal[1], normal[2], sum)
+}
+
+// rootMeanSquare is RMSNormalization, which operator sets before 23 do not have.
+func (e *expander) rootMeanSquare(x, scale string, elem onnx.DataType, epsilon float64) string {
+	mean := e.Op("ReduceMean", nil, e.Op("Mul", nil, x, x), e.Ints(-1))
+	size := e.Op("Sqrt", nil, e.Op("Add", nil, mean, e.Number(elem, epsilon)))
+	return e.Op("Mul", nil, e.Op("Div", nil, x, size), scale)
 }

@@ -237,23 +237,23 @@ func preluGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 }
 
 // geluGradient differentiates x·Φ(x), or its tanh approximation (Hendrycks and
-// Gimpel 2016, arXiv:1606.08415).
+// Gimpel 2016, arXiv:1606.08415), in as few passes over memory as may be. With
+// z = x/√2 the slope of the first is (1 + erf z + x·√(2/π)/e^(z²))/2. The second is
+// x·σ(w) with w = x·a and a = √(8/π)·(1 + 0.044715·x²), which has the slope
+// s·(1 + (1-s)·x·w') with s = σ(w) and w' = 3a - 2√(8/π).
 func geluGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	x := n.Inputs[0]
 	var slope string
 	if n.Text("approximate", "none") == "tanh" {
-		const c = 0.044715
-		root := math.Sqrt(2 / math.Pi)
-		x2 := p.square(x)
-		t := p.Op("Tanh", nil, p.times(p.Op("Mul", nil, x, p.plus(p.times(x2, c), 1)), root))
-		inner := p.times(p.plus(p.times(x2, 3*c), 1), root)
-		sech2 := p.minus(1, p.square(t))
-		slope = p.Op("Add", nil, p.times(p.plus(t, 1), 0.5),
-			p.Op("Mul", nil, p.times(x, 0.5), p.Op("Mul", nil, sech2, inner)))
+		root := math.Sqrt(8 / math.Pi)
+		a := p.plus(p.times(p.square(x), 0.044715*root), root)
+		s := p.Op("Sigmoid", nil, p.Op("Mul", nil, x, a))
+		rise := p.Op("Mul", nil, x, p.plus(p.times(a, 3), -2*root))
+		slope = p.Op("Mul", nil, s, p.plus(p.Op("Mul", nil, rise, p.minus(1, s)), 1))
 	} else {
-		cdf := p.times(p.plus(p.Op("Erf", nil, p.times(x, math.Sqrt(0.5))), 1), 0.5)
-		density := p.times(p.Op("Exp", nil, p.times(p.square(x), -0.5)), 1/math.Sqrt(2*math.Pi))
-		slope = p.Op("Add", nil, cdf, p.Op("Mul", nil, x, density))
+		z := p.times(x, math.Sqrt(0.5))
+		density := p.Op("Div", nil, p.times(x, math.Sqrt(2/math.Pi)), p.Op("Exp", nil, p.square(z)))
+		slope = p.times(p.plus(p.Op("Add", nil, p.Op("Erf", nil, z), density), 1), 0.5)
 	}
 	return []string{p.Op("Mul", nil, dy[0], slope)}, nil
 }
@@ -267,7 +267,10 @@ func mishSlope(p *pass, n *onnx.Node, x, y string) string {
 
 // swishSlope differentiates x·σ(αx): σ(αx)·(1 + αx·(1-σ(αx))).
 func swishSlope(p *pass, n *onnx.Node, x, y string) string {
-	ax := p.times(x, float64(n.Float("alpha", 1)))
+	ax := x
+	if alpha := float64(n.Float("alpha", 1)); alpha != 1 {
+		ax = p.times(x, alpha)
+	}
 	s := p.Op("Sigmoid", nil, ax)
 	return p.Op("Mul", nil, s, p.plus(p.Op("Mul", nil, ax, p.minus(1, s)), 1))
 }

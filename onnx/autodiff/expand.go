@@ -19,6 +19,7 @@ var expansions = map[string]expansion{
 	"Attention":                 expandAttention,
 	"RotaryEmbedding":           expandRotaryEmbedding,
 	"BatchNormalization":        expandBatchNormalization,
+	"DeformConv":                expandDeformConv,
 	"GroupNormalization":        expandGroupNormalization,
 	"NegativeLogLikelihoodLoss": expandLikelihoodLoss,
 	"SoftmaxCrossEntropyLoss":   expandCrossEntropyLoss,
@@ -103,6 +104,12 @@ func (e *expander) replace(n *onnx.Node) []*onnx.Node {
 		return []*onnx.Node{n}
 	}
 	e.changed = true
+	return e.since(start, n, outputs)
+}
+
+// since gives the nodes added from a place on, which stand for n, with its names for
+// the outputs.
+func (e *expander) since(start int, n *onnx.Node, outputs []string) []*onnx.Node {
 	made := map[string]bool{}
 	for _, a := range e.Graph.Nodes[start:] {
 		for _, o := range a.Outputs {
@@ -122,7 +129,7 @@ func (e *expander) replace(n *onnx.Node) []*onnx.Node {
 	added := slices.Clone(e.Graph.Nodes[start:])
 	e.Graph.Nodes = e.Graph.Nodes[:start]
 	for _, a := range added {
-		rename(a.Inputs, final)
+		substitute(a, final)
 		rename(a.Outputs, final)
 		a.Name = a.Outputs[0]
 		if n.Name != "" {
@@ -138,6 +145,34 @@ func rename(names []string, to map[string]string) {
 			names[i] = other
 		}
 	}
+}
+
+// composite is a node that is expanded only where a gradient flows through it, since
+// the runtime has a faster form of the whole.
+type composite struct {
+	node   *onnx.Node
+	in     *onnx.Graph
+	types  *infer.Types
+	expand composition
+}
+
+// composition is the expansion of a composite node. An error says what about the node
+// makes it impossible.
+type composition func(e *expander, n *onnx.Node) ([]string, error)
+
+// replace puts the node's expansion in its place; b builds the outermost graph.
+func (c composite) replace(b *onnx.Builder) error {
+	e := &expander{Builder: b, types: c.types}
+	start := len(b.Graph.Nodes)
+	outputs, err := c.expand(e, c.node)
+	if err != nil {
+		b.Graph.Nodes = b.Graph.Nodes[:start]
+		return &NotDifferentiable{Nodes: []*onnx.Node{c.node}, Reasons: []string{err.Error()}}
+	}
+	nodes := e.since(start, c.node, outputs)
+	place := slices.Index(c.in.Nodes, c.node)
+	c.in.Nodes = slices.Replace(c.in.Nodes, place, place+1, nodes...)
+	return nil
 }
 
 // What expansions share.

@@ -37,9 +37,12 @@ func matMulGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	var da, db string
 	if p.wants(a) {
 		da = p.Op("MatMul", nil, d, p.transposed(matB, max(rankB, 2)))
-		da = p.sumMatrix(da, a, rankA, max(rankA, rankB, 2))
+		da = p.sumMatrix(da, a, b, rankA, max(rankA, rankB, 2))
 	}
 	if p.wants(b) {
+		if rankB == 2 && rankA == 2 && p.postpone(b, a, d) {
+			return []string{da, ""}, nil
+		}
 		if rankB == 2 && rankA > 2 { // a layer applied to many rows: one large product
 			k, m := p.shape(b)[0], p.shape(b)[1]
 			if k.Known() && m.Known() {
@@ -48,7 +51,7 @@ func matMulGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 			}
 		}
 		db = p.Op("MatMul", nil, p.transposed(matA, max(rankA, 2)), d)
-		db = p.sumMatrix(db, b, rankB, max(rankA, rankB, 2))
+		db = p.sumMatrix(db, b, a, rankB, max(rankA, rankB, 2))
 	}
 	return []string{da, db}, nil
 }
@@ -62,8 +65,8 @@ func (p *pass) transposed(x string, rank int64) string {
 
 // sumMatrix brings the gradient of an operand of MatMul, of the full rank, to the
 // operand's own shape.
-func (p *pass) sumMatrix(grad, operand string, rank, full int64) string {
-	if rank >= full && rank > 1 && !p.batchBroadcast(operand, rank) {
+func (p *pass) sumMatrix(grad, operand, other string, rank, full int64) string {
+	if rank >= full && rank > 1 && !p.batchBroadcast(operand, other) {
 		return grad
 	}
 	if rank <= 2 && full > 2 {
@@ -76,10 +79,20 @@ func (p *pass) sumMatrix(grad, operand string, rank, full int64) string {
 	return p.sumToDynamic(grad, operand)
 }
 
-// batchBroadcast reports whether one of an operand's batch dimensions may have
-// been broadcast: it is 1 or not known by name.
-func (p *pass) batchBroadcast(operand string, rank int64) bool {
-	return slices.ContainsFunc(p.shape(operand)[:rank-2], func(d onnx.Dim) bool { return d.Size == 1 || !d.Known() && d.Param == "" })
+// batchBroadcast reports whether one of an operand's batch dimensions may have been
+// broadcast to that of the other, which has no more dimensions.
+func (p *pass) batchBroadcast(operand, other string) bool {
+	mine, its := p.shape(operand), p.shape(other)
+	lead := len(mine) - len(its)
+	for i, d := range mine[:len(mine)-2] {
+		if d.Size > 1 || i < lead || i-lead < len(its)-2 && d.Equal(its[i-lead]) {
+			continue
+		}
+		if i-lead < len(its)-2 {
+			return true
+		}
+	}
+	return false
 }
 
 // gemmGradient: Y = α·A'·B' + β·C, where A' is A or its transpose.
@@ -198,7 +211,7 @@ func (p *pass) einsumOperand(n *onnx.Node, dy string, terms []string, result str
 		own += letter
 		seen += string(r)
 	}
-	return p.spread(sources, inputs, own, x, rank)
+	return p.spread(sources, inputs, own, x, rank, n.Outputs[0])
 }
 
 func freshLetter(used string) string {
@@ -222,8 +235,9 @@ func (p *pass) identity(size int64) string {
 }
 
 // spread is the Einsum of inputs with own as the result, where letters of own that
-// no source has become dimensions along which the values repeat, up to x's shape.
-func (p *pass) spread(sources, inputs []string, own, x string, rank int64) (string, error) {
+// no source has become dimensions along which the values repeat, up to x's shape. The
+// first source is the gradient of the value result.
+func (p *pass) spread(sources, inputs []string, own, x string, rank int64, result string) (string, error) {
 	all := strings.Join(sources, "")
 	kept := ""
 	var missing []int64
@@ -242,8 +256,21 @@ func (p *pass) spread(sources, inputs []string, own, x string, rank int64) (stri
 		}
 		missing = append(missing, int64(i))
 	}
+	// The runtime sums no ellipsis away, so that is done after it.
+	summed := strings.ContainsRune(all, '.') && !strings.ContainsRune(own, '.')
+	if summed {
+		kept = "." + kept
+	}
 	equation := strings.ReplaceAll(strings.Join(sources, ",")+"->"+kept, ".", "...")
 	grad := p.Op("Einsum", onnx.Attrs{"equation": equation}, inputs...)
+	if summed {
+		full, err := p.rank(result)
+		if err != nil {
+			return "", err
+		}
+		letters := int64(len(sources[0]) - 1) // beside the ellipsis
+		grad = p.Op("ReduceSum", onnx.Attrs{"keepdims": int64(0)}, grad, p.Ints(upTo(full-letters)...))
+	}
 	if len(missing) > 0 {
 		for i := range missing {
 			if missing[i] < 0 {

@@ -1,210 +1,13 @@
 package autodiff
 
 import (
-	"context"
+	"errors"
 	"fmt"
-	"hash/fnv"
-	"math"
-	"math/rand/v2"
-	"slices"
+	"strings"
 	"testing"
 
-	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/autodiff/internal/float64eval"
 )
-
-// operatorCase is one use of an operator. Inputs x, y, … are of the given shapes and
-// random, but for those with content of their own.
-type operatorCase struct {
-	name   string
-	shapes [][]int64
-	build  func(b *onnx.Builder, in ...string) string
-	given  map[int][]float64 // content of an input
-}
-
-// model builds the case with inputs of fixed shape, or with every size known only when
-// the model runs.
-func (c operatorCase) model(elem onnx.DataType, fixed bool) *onnx.Model {
-	b := onnx.NewBuilder(c.name)
-	in := make([]string, len(c.shapes))
-	for i, shape := range c.shapes {
-		dims := make([]any, len(shape))
-		for j, size := range shape {
-			dims[j] = size
-			if !fixed {
-				dims[j] = fmt.Sprintf("size%d%d", i, j)
-			}
-		}
-		in[i] = b.Input(string("xyzuvw"[i]), elem, dims...)
-	}
-	y := c.build(b, in...)
-	b.Graph.Outputs = append(b.Graph.Outputs, onnx.Value{Name: y, Type: onnx.TensorOf(elem, nil)})
-	return b.Model()
-}
-
-func (c operatorCase) values(i int, seed uint64) []float64 {
-	if v, ok := c.given[i]; ok {
-		return v
-	}
-	n, _ := onnx.Count(c.shapes[i])
-	rng := rand.New(rand.NewPCG(seed, uint64(i)))
-	values := make([]float64, n)
-	for j := range values {
-		values[j] = rng.NormFloat64()
-	}
-	return values
-}
-
-func (c operatorCase) seed() uint64 {
-	h := fnv.New64()
-	h.Write([]byte(c.name))
-	return h.Sum64()
-}
-
-// checkDifferences compares the gradients of cases with finite differences, for fixed
-// and for dynamic shapes.
-func checkDifferences(t *testing.T, cases []operatorCase) {
-	t.Helper()
-	if len(cases) == 0 {
-		t.Fatal("no cases")
-	}
-	for _, c := range cases {
-		for _, fixed := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s/fixed=%v", c.name, fixed), func(t *testing.T) {
-				feeds := map[string]float64eval.Value{}
-				for i, shape := range c.shapes {
-					feeds[string("xyzuvw"[i])] = narrow(c.values(i, c.seed()), shape)
-				}
-				compared, err := gradientCheck{model: c.model(onnx.Float32, fixed), feeds: feeds, seed: c.seed()}.run()
-				if err != nil {
-					t.Error(err)
-				} else if compared == 0 {
-					t.Error("nothing was compared")
-				}
-			})
-		}
-	}
-}
-
-// checkAdjoint tests operators that are linear in their first input x, and that the
-// runtime has in float32 only: for random u and v, ⟨L·u, v⟩ = ⟨u, Lᵀ·v⟩.
-func checkAdjoint(t *testing.T, cases []operatorCase) {
-	t.Helper()
-	if len(cases) == 0 {
-		t.Fatal("no cases")
-	}
-	for _, c := range cases {
-		for _, fixed := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s/fixed=%v", c.name, fixed), func(t *testing.T) {
-				left, right, size := c.adjoint(t, fixed)
-				if math.Abs(left-right) > 1e-5*size {
-					t.Errorf("⟨L·u, v⟩ is %g, ⟨u, Lᵀ·v⟩ %g", left, right)
-				}
-			})
-		}
-	}
-}
-
-func (c operatorCase) adjoint(t *testing.T, fixed bool) (left, right, size float64) {
-	m := c.model(onnx.Float32, fixed)
-	feeds := make([]*ort.Tensor, len(c.shapes))
-	for i, shape := range c.shapes {
-		feeds[i] = narrow(c.values(i, c.seed()), shape)
-	}
-	ly := runModel(t, m, feeds...)[0]
-	y := m.Graph.Outputs[0].Name
-	g, err := pullbackModel(m, y, onnx.Float32, []string{"x"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	rng := rand.New(rand.NewPCG(c.seed(), 99))
-	v := make([]float32, ly.Len())
-	for i := range v {
-		v[i] = float32(rng.NormFloat64())
-	}
-	ltv := runModel(t, g, append(slices.Clone(feeds), ort.NewTensor(v, ly.Shape...))...)[0]
-	if !slices.Equal(ltv.Shape, c.shapes[0]) {
-		t.Fatalf("the gradient has the shape %v, not %v", ltv.Shape, c.shapes[0])
-	}
-	dot := func(a, b []float32) (sum, absolute float64) {
-		for i := range a {
-			p := float64(a[i]) * float64(b[i])
-			sum, absolute = sum+p, absolute+math.Abs(p)
-		}
-		return sum, absolute
-	}
-	left, size = dot(ort.Data[float32](ly), v)
-	right, _ = dot(ort.Data[float32](feeds[0]), ort.Data[float32](ltv))
-	if size == 0 {
-		t.Fatal("the output is zero everywhere")
-	}
-	return left, right, size
-}
-
-func runModel(t *testing.T, m *onnx.Model, feeds ...*ort.Tensor) []*ort.Tensor {
-	t.Helper()
-	s, err := ort.New(m, ort.Options{Threads: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	outputs := make([]*ort.Tensor, len(s.Outputs()))
-	if err := s.Run(context.Background(), feeds, outputs); err != nil {
-		t.Fatal(err)
-	}
-	return outputs
-}
-
-func narrow(values []float64, shape []int64) *ort.Tensor {
-	list := make([]float32, len(values))
-	for i, v := range values {
-		list[i] = float32(v)
-	}
-	return ort.NewTensor(list, shape...)
-}
-
-// apply is a case's node with constant inputs after x.
-func apply(op string, attrs onnx.Attrs, constants ...*onnx.Tensor) func(b *onnx.Builder, in ...string) string {
-	return func(b *onnx.Builder, in ...string) string {
-		inputs := slices.Clone(in)
-		for _, t := range constants {
-			if t == nil {
-				inputs = append(inputs, "")
-				continue
-			}
-			inputs = append(inputs, b.Constant(t))
-		}
-		return b.Op(op, attrs, inputs...)
-	}
-}
-
-// hidden is apply with constants that look as if they were computed.
-func hidden(op string, attrs onnx.Attrs, constants ...*onnx.Tensor) func(b *onnx.Builder, in ...string) string {
-	return func(b *onnx.Builder, in ...string) string {
-		inputs := slices.Clone(in)
-		for _, t := range constants {
-			if t == nil {
-				inputs = append(inputs, "")
-				continue
-			}
-			most := b.Op("ReduceMax", onnx.Attrs{"keepdims": int64(0)}, in[0])
-			zero := b.Op("Cast", onnx.Attrs{"to": int64(t.Type)}, b.Op("Sub", nil, most, most))
-			inputs = append(inputs, b.Op("Add", nil, b.Constant(t), zero))
-		}
-		return b.Op(op, attrs, inputs...)
-	}
-}
-
-func ints(values ...int64) *onnx.Tensor { return onnx.NewTensor("", values, int64(len(values))) }
-
-func matrix(rows int64, values ...int64) *onnx.Tensor {
-	return onnx.NewTensor("", values, rows, int64(len(values))/rows)
-}
-
-func floats(values ...float32) *onnx.Tensor { return onnx.NewTensor("", values, int64(len(values))) }
-
-func shapesOf(shapes ...[]int64) [][]int64 { return shapes }
 
 func TestShapeGradients(t *testing.T) {
 	const end = 1 << 40
@@ -363,12 +166,23 @@ func TestResizeGradients(t *testing.T) {
 	add("axes", onnx.Attrs{"mode": "linear", "axes": []int64{3, 2}}, nil, floats(1.5, 0.5))
 	add("crop", onnx.Attrs{"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize"},
 		floats(0, 0, 0.2, -0.1, 1, 1, 0.7, 0.8), nil, ints(2, 3, 5, 7))
+	for _, policy := range []string{"not_larger", "not_smaller"} {
+		for _, mode := range []string{"nearest", "linear", "cubic"} {
+			attrs := onnx.Attrs{"mode": mode, "keep_aspect_ratio_policy": policy, "axes": []int64{2, 3}}
+			add(mode+" "+policy, attrs, nil, nil, ints(7, 7))
+			add(mode+" smaller "+policy, attrs, nil, nil, ints(3, 5))
+		}
+	}
 	cases = append(cases,
 		operatorCase{name: "volume", shapes: shapesOf([]int64{1, 2, 3, 4, 2}), build: apply("Resize", onnx.Attrs{"mode": "linear"}, nil, floats(1, 1, 2, 1.5, 2))},
 		operatorCase{name: "nearest volume", shapes: shapesOf([]int64{1, 2, 3, 4, 2}), build: apply("Resize", nil, nil, floats(1, 1, 2, 1, 3))},
 		operatorCase{name: "nearest flat", shapes: shapesOf([]int64{3, 4}), build: apply("Resize", nil, nil, floats(2, 3))},
 	)
 	checkAdjoint(t, cases)
+	kept := operatorCase{name: "aspect", shapes: image, build: apply("Resize", onnx.Attrs{"keep_aspect_ratio_policy": "not_larger", "axes": []int64{2, 3}, "coordinate_transformation_mode": "align_corners"}, nil, nil, ints(7, 7))}
+	if _, err := pullbackModel(kept.model(onnx.Float32, true), "Resize", onnx.Float32, []string{"x"}); err == nil || !strings.Contains(err.Error(), "keep_aspect_ratio_policy") {
+		t.Errorf("with an aspect ratio to keep: %v", err)
+	}
 }
 
 func TestSamplingGradients(t *testing.T) {
@@ -401,8 +215,77 @@ func TestSamplingGradients(t *testing.T) {
 	checkAdjoint(t, []operatorCase{
 		regions(onnx.Attrs{"output_height": int64(2), "output_width": int64(3), "sampling_ratio": int64(2)}),
 		regions(onnx.Attrs{"output_height": int64(2), "output_width": int64(2), "sampling_ratio": int64(3), "spatial_scale": float32(0.5), "coordinate_transformation_mode": "output_half_pixel"}),
+		{name: "deformed", shapes: shapesOf([]int64{2, 4, 6, 5}), build: func(b *onnx.Builder, in ...string) string {
+			offset := b.Op("Expand", nil, b.Constant(floats(0.3, -0.7, 1.2, 0.4, -2.6)), b.Ints(2, 16, 3, 5))
+			weight := make([]float32, 6*2*4)
+			for i := range weight {
+				weight[i] = float32(i%7) - 3
+			}
+			return b.Op("DeformConv", onnx.Attrs{"group": int64(2), "offset_group": int64(2), "strides": []int64{2, 1}, "pads": []int64{1, 0, 0, 1}},
+				in[0], b.Constant(onnx.NewTensor("", weight, 6, 2, 2, 2)), offset)
+		}},
 		{name: "unpool", shapes: shapesOf([]int64{1, 1, 2, 2}), build: apply("MaxUnpool", onnx.Attrs{"kernel_shape": []int64{2, 2}, "strides": []int64{2, 2}}, onnx.NewTensor("", []int64{1, 2, 8, 15}, 1, 1, 2, 2))},
 	})
+}
+
+func TestRegionGradients(t *testing.T) {
+	for _, mode := range []string{"half_pixel", "output_half_pixel"} {
+		attrs := onnx.Attrs{"output_height": int64(2), "output_width": int64(3), "sampling_ratio": int64(2),
+			"spatial_scale": float32(0.5), "coordinate_transformation_mode": mode}
+		c := operatorCase{name: mode, shapes: shapesOf([]int64{2, 3, 6, 5}, []int64{3, 4}),
+			build: apply("RoiAlign", attrs, ints(1, 0, 1)),
+			given: map[int][]float64{1: {0.3, 0.2, 8.1, 9.7, 3.1, 4.3, 4.4, 5.2, -5.3, -3.2, 17.3, 15.6}}}
+		checkSteps(t, c, 1, 4e-3, 2e-3)
+	}
+}
+
+func TestDeterminantGradient(t *testing.T) {
+	for _, size := range []int64{1, 2, 4} {
+		c := operatorCase{name: "determinant", shapes: shapesOf([]int64{2, size, size}), build: apply("Det", nil)}
+		checkSteps(t, c, 0, 0.5, 1e-5) // it is linear in each element
+	}
+	singular := operatorCase{name: "singular", shapes: shapesOf([]int64{3, 3}), build: apply("Det", nil),
+		given: map[int][]float64{0: {1, 2, 3, 2, 4, 6, 1, 0, 1}}}
+	checkSteps(t, singular, 0, 0.5, 1e-5)
+}
+
+func TestSequenceGradients(t *testing.T) {
+	x := shapesOf([]int64{5, 3})
+	split := func(attrs onnx.Attrs, sizes *onnx.Tensor, join onnx.Attrs) func(b *onnx.Builder, in ...string) string {
+		return func(b *onnx.Builder, in ...string) string {
+			list := apply("SplitToSequence", attrs, sizes)(b, b.Op("Expand", nil, in[0], b.Ints(5, 3)))
+			last := b.Op("SequenceAt", nil, list, b.Number(onnx.Int64, -1))
+			list = b.Op("SequenceInsert", nil, list, b.Op("Exp", nil, last), b.Number(onnx.Int64, 0))
+			list = b.Op("SequenceErase", nil, list, b.Number(onnx.Int64, -2))
+			count := b.Op("Cast", onnx.Attrs{"to": int64(onnx.Float32)}, b.Op("SequenceLength", nil, list))
+			return b.Op("Mul", nil, b.Op("ConcatFromSequence", join, list), count)
+		}
+	}
+	join := onnx.Attrs{"axis": int64(0)}
+	checkDifferences(t, []operatorCase{
+		{name: "rows", shapes: x, build: split(onnx.Attrs{"keepdims": int64(0)}, nil, onnx.Attrs{"axis": int64(1), "new_axis": int64(1)})},
+		{name: "parts", shapes: x, build: split(nil, onnx.Scalar("", int64(2)), join)},
+		{name: "sizes", shapes: x, build: split(nil, ints(1, 3, 1), join)},
+		{name: "made", shapes: x, build: func(b *onnx.Builder, in ...string) string {
+			list := b.Op("SequenceConstruct", nil, in[0], b.Op("Sin", nil, in[0]))
+			return b.Op("ConcatFromSequence", onnx.Attrs{"axis": int64(1)}, b.Op("Identity", nil, list))
+		}},
+		{name: "optional", shapes: x, build: func(b *onnx.Builder, in ...string) string {
+			return b.Op("OptionalGetElement", nil, b.Op("Optional", nil, b.Op("Sin", nil, in[0])))
+		}},
+	})
+	unknown := operatorCase{name: "unknown", shapes: x, build: func(b *onnx.Builder, in ...string) string {
+		return b.Op("SequenceAt", nil, b.Op("SplitToSequence", nil, in[0]), b.Number(onnx.Int64, 0))
+	}}
+	m := unknown.model(onnx.Float32, false)
+	g, err := New(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var none *NotDifferentiable
+	if _, err := g.Gradient(m.Graph.Outputs[0].Name, "x"); !errors.As(err, &none) || len(none.Nodes) != 2 {
+		t.Errorf("through a sequence of unknown length: %v", err)
+	}
 }
 
 func TestTransformGradients(t *testing.T) {
@@ -418,6 +301,13 @@ func TestTransformGradients(t *testing.T) {
 			operatorCase{name: fmt.Sprint("complex ", length != nil), shapes: complex, build: apply("DFT", nil, length, at(-3))},
 			operatorCase{name: fmt.Sprint("inverse ", length != nil), shapes: complex, build: apply("DFT", inverse, length, at(1))},
 		)
+	}
+	for name, build := range map[string]func(b *onnx.Builder, in ...string) string{
+		"frames":             apply("STFT", nil, at(3), nil, at(8)),
+		"frames, windowed":   apply("STFT", nil, at(2), floats(0.5, 1, 2, 1), at(4)),
+		"frames, both sides": apply("STFT", onnx.Attrs{"onesided": int64(0)}, at(5), floats(0.5, 1, 2, 1, 0.5, 0.25, 1, 3)),
+	} {
+		cases = append(cases, operatorCase{name: name, shapes: shapesOf([]int64{2, 19, 1}), build: build})
 	}
 	checkAdjoint(t, cases)
 }

@@ -17,6 +17,13 @@ type operator struct {
 	because  string // why there is no gradient
 
 	shapeOnly bool // the output depends on the shapes of the inputs alone
+
+	// expand replaces the node by others before a gradient is taken through it.
+	expand composition
+	// inside stands in for the general walk at an operator with graphs in it: it walks
+	// these, and adds to reached the values that the node takes which are reached
+	// through them. Its answer is why the node has no gradient, "" where it has one.
+	inside func(p *pass, n *onnx.Node, reached map[string]bool) (because string)
 }
 
 func (o operator) reason() string {
@@ -29,8 +36,7 @@ func (o operator) reason() string {
 // operators is every operator with a gradient, or with a reason not to have one,
 // under its name with its domain. The families stand in files of their own.
 var operators = join(
-	elementwise, linear, convolution, pooling, shaping, indexing, reduction, resizing, sampling, transforms, containing,
-	normalisation, quantisation, dropout,
+	elementwise, linear, convolution, pooling, shaping, indexing, reduction, resizing, sampling, transforms, containing, normalisation, quantisation, dropout, control, recurrent, discontinuous,
 )
 
 func join(families ...map[string]operator) map[string]operator {

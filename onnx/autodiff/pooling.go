@@ -21,6 +21,9 @@ var pooling = map[string]operator{
 // second output tells its place in the whole tensor, the first where several tie.
 func maxPoolGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	x := n.Inputs[0]
+	if w, err := p.poolWindow(n); err == nil && n.Output(1) == "" && p.tiles(w, x) {
+		return []string{p.maxPoolTiled(w, n, dy[0])}, nil
+	}
 	places := n.Output(1)
 	if places == "" || n.Int("storage_order", 0) != 0 {
 		// A second pooling, in row-major order, so that the first stays in the form
@@ -56,6 +59,17 @@ func (p *pass) repeated(x string, window []int64) string {
 	return p.Op("Resize", onnx.Attrs{
 		"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor",
 	}, x, "", p.Constant(scales))
+}
+
+// maxPoolTiled is the gradient of a max pooling whose windows lie side by side: dY,
+// repeated over each window, where x equals the window's greatest. Elements that
+// tie share it. That is faster than to look for the places a second time.
+func (p *pass) maxPoolTiled(w *window, n *onnx.Node, dy string) string {
+	greatest := p.cast(p.Op("Equal", nil, n.Inputs[0], p.repeated(n.Outputs[0], w.kernel)))
+	attrs := onnx.Attrs{"kernel_shape": w.kernel, "strides": w.strides}
+	taps, _ := onnx.Count(w.kernel)
+	ties := p.times(p.Op("AveragePool", attrs, greatest), float64(taps))
+	return p.Op("Mul", nil, p.repeated(p.Op("Div", nil, dy, ties), w.kernel), greatest)
 }
 
 // poolWindow reads the window of a pooling node. With ceil_mode the last window may

@@ -31,7 +31,7 @@ var quantisation = map[string]operator{
 func carrying(nodes []*onnx.Node, p *pass) map[string]bool {
 	carried := map[string]bool{}
 	for _, n := range nodes {
-		op := operators[n.OpType()]
+		op := p.rules[n.OpType()]
 		from := op.straight && p.active[n.Input(0)]
 		if op.gradient != nil && !op.shapeOnly {
 			for _, v := range n.Inputs {

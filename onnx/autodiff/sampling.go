@@ -15,6 +15,9 @@ var sampling = map[string]operator{
 	"RoiAlign":   {gradient: roiAlignGradient},
 	"MaxUnpool":  {gradient: maxUnpoolGradient},
 	"Col2Im":     {gradient: col2ImGradient},
+
+	"MaxRoiPool": {because: "how many elements its bins hold depends on the regions"},
+	"DeformConv": {because: "it is not two-dimensional, or the sizes of its weights are not known"}, // the others are written out
 }
 
 // taps are the elements that an interpolation reads around each of P points in d

@@ -90,7 +90,7 @@ func withoutUnread(g *onnx.Graph, nodes []*onnx.Node) []*onnx.Node {
 		if makesSequence(n) && !read[n.Outputs[0]] {
 			continue
 		}
-		for _, v := range uses(n) {
+		for _, v := range n.Reads() {
 			read[v] = true
 		}
 		kept = append(kept, n)

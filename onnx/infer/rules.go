@@ -183,6 +183,9 @@ func table() map[string]rule {
 		"NegativeLogLikelihoodLoss": classLoss,
 		"SoftmaxCrossEntropyLoss":   classLoss,
 
+		// ONNX Runtime's name for RMSNormalization.
+		"SimplifiedLayerNormalization": layerNorm,
+
 		// Quantised numbers.
 		"QuantizeLinear":        quantizeLinear,
 		"DequantizeLinear":      dequantizeLinear,

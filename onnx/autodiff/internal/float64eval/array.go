@@ -2,6 +2,7 @@ package float64eval
 
 import (
 	"fmt"
+	"math"
 
 	"assay/internal/model/ort"
 	"assay/onnx"
@@ -149,7 +150,7 @@ func fromValue(v Value) (*array, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := c.Float64s()
+	data, err := contentOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -158,6 +159,42 @@ func fromValue(v Value) (*array, error) {
 		a.shape[i] = int(d)
 	}
 	return a, nil
+}
+
+// contentOf gives a tensor's numbers, also those of 8 bits (OCP 8-bit Floating Point
+// Specification, 2023, table 1).
+func contentOf(t *onnx.Tensor) ([]float64, error) {
+	fraction, bias := 0, 0
+	switch t.Type {
+	case onnx.Float8E4M3FN:
+		fraction, bias = 3, 7
+	case onnx.Float8E5M2:
+		fraction, bias = 2, 15
+	default:
+		return t.Float64s()
+	}
+	raw, err := t.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float64, len(raw))
+	for i, b := range raw {
+		exponent, rest := int(b&0x7f)>>fraction, float64(int(b)&(1<<fraction-1))
+		if exponent > 0 {
+			rest += float64(int(1) << fraction)
+		}
+		out[i] = math.Ldexp(rest, max(exponent, 1)-bias-fraction)
+		switch {
+		case b&0x7f == 0x7f, t.Type == onnx.Float8E5M2 && b&0x7f > 0x7c:
+			out[i] = math.NaN()
+		case t.Type == onnx.Float8E5M2 && b&0x7f == 0x7c:
+			out[i] = math.Inf(1)
+		}
+		if b&0x80 != 0 {
+			out[i] = -out[i]
+		}
+	}
+	return out, nil
 }
 
 func (a *array) value() (Value, error) {

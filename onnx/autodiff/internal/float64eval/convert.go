@@ -31,10 +31,21 @@ func convertGraph(g *onnx.Graph) error {
 		}
 		g.Initializers[i] = wide
 	}
-	for _, n := range g.Nodes {
+	nodes := g.Nodes
+	g.Nodes = nil
+	for _, n := range nodes {
 		if err := convertNode(n); err != nil {
 			return fmt.Errorf("%s: %w", n, err)
 		}
+		if scales := n.Input(2); n.OpType() == "Resize" && scales != "" {
+			// The one input of floating point that exists in float32 only.
+			narrow := scales + "_float32_for_" + n.Outputs[0]
+			g.Nodes = append(g.Nodes, &onnx.Node{
+				Op: "Cast", Inputs: []string{scales}, Outputs: []string{narrow}, Attrs: onnx.Attrs{"to": int64(onnx.Float32)},
+			})
+			n.Inputs[2] = narrow
+		}
+		g.Nodes = append(g.Nodes, n)
 	}
 	return nil
 }
@@ -79,7 +90,7 @@ func convertNode(n *onnx.Node) (err error) {
 		n.Attrs["output_datatype"] = int64(wide(onnx.DataType(n.Int("output_datatype", int64(onnx.Float32)))))
 	case "DequantizeLinear":
 		delete(n.Attrs, "output_dtype")
-	case "LayerNormalization", "RMSNormalization", "GroupNormalization":
+	case "LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", "GroupNormalization":
 		n.Attrs["stash_type"] = int64(onnx.Float64)
 	}
 	return nil

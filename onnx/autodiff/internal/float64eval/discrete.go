@@ -11,6 +11,7 @@ import (
 var discretes = map[string]reference{
 	"Hardmax": hardmax, "OneHot": oneHot, "Resize": resize,
 	"QuantizeLinear": quantize, "DequantizeLinear": dequantize,
+	"DynamicQuantizeLinear": dynamicQuantize, "Det": determinant,
 	"Pow": func(_ *onnx.Node, in []*array) ([]*array, error) { return one(broadcast(in[0], in[1], math.Pow)) },
 }
 
@@ -125,4 +126,57 @@ func dequantize(n *onnx.Node, in []*array) ([]*array, error) {
 		y.data[i] = v * scaleOf(n, scale, x.shape, at)
 	})
 	return one(y)
+}
+
+// dynamicQuantize has outputs y, its scale and its zero point.
+func dynamicQuantize(n *onnx.Node, in []*array) ([]*array, error) {
+	low, high := 0.0, 0.0
+	for _, v := range in[0].data {
+		low, high = min(low, v), max(high, v)
+	}
+	scale, zero, y := newArray(), newArray(), in[0].like()
+	scale.data[0] = (high - low) / 255
+	zero.data[0] = min(max(math.RoundToEven(-low/scale.data[0]), 0), 255)
+	for i, v := range in[0].data {
+		y.data[i] = min(max(math.RoundToEven(v/scale.data[0])+zero.data[0], 0), 255)
+	}
+	y.elem, zero.elem = onnx.Uint8, onnx.Uint8
+	return []*array{y, scale, zero}, nil
+}
+
+// determinant eliminates with pivots.
+func determinant(n *onnx.Node, in []*array) ([]*array, error) {
+	x := in[0]
+	rank := len(x.shape)
+	k := x.shape[rank-1]
+	out := newArray(x.shape[:rank-2]...)
+	for b := range out.data {
+		a := append([]float64{}, x.data[b*k*k:(b+1)*k*k]...)
+		out.data[b] = 1
+		for c := range k {
+			p := c
+			for r := c; r < k; r++ {
+				if math.Abs(a[r*k+c]) > math.Abs(a[p*k+c]) {
+					p = r
+				}
+			}
+			if p != c {
+				for j := range k {
+					a[p*k+j], a[c*k+j] = a[c*k+j], a[p*k+j]
+				}
+				out.data[b] = -out.data[b]
+			}
+			pivot := a[c*k+c]
+			if out.data[b] *= pivot; pivot == 0 {
+				break
+			}
+			for r := c + 1; r < k; r++ {
+				f := a[r*k+c] / pivot
+				for j := c; j < k; j++ {
+					a[r*k+j] -= f * a[c*k+j]
+				}
+			}
+		}
+	}
+	return one(out)
 }

@@ -11,7 +11,7 @@ import (
 var normalizations = map[string]reference{
 	"BatchNormalization": batchNormalization, "InstanceNormalization": instanceNormalization,
 	"GroupNormalization": groupNormalization, "LayerNormalization": layerNormalization,
-	"RMSNormalization": rmsNormalization, "LRN": lrn,
+	"RMSNormalization": rmsNormalization, "SimplifiedLayerNormalization": rmsNormalization, "LRN": lrn,
 	"MeanVarianceNormalization": meanVariance, "LpNormalization": lpNormalization,
 }
 

@@ -123,7 +123,7 @@ func (a resizeAxis) weights(n *onnx.Node, at float64, size int) map[int]float64 
 	if mode == "cubic" {
 		reach, filter = 2, cubic(float64(n.Float("cubic_coeff_a", -0.75)))
 	}
-	outside := n.Int("exclude_outside", 0) != 0 || shrink > 1
+	outside := n.Int("exclude_outside", 0) != 0
 	total := 0.0
 	for i := int(math.Floor(at - reach*shrink)); i <= int(math.Ceil(at+reach*shrink)); i++ {
 		w := filter((float64(i) - at) / shrink)

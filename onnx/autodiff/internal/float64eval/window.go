@@ -139,8 +139,7 @@ func convTranspose(n *onnx.Node, in []*array) ([]*array, error) {
 	stride, dilation := numbersOr(n.Ints("strides"), k, 1), numbersOr(n.Ints("dilations"), k, 1)
 	extra, pads := numbersOr(n.Ints("output_padding"), k, 0), numbersOr(n.Ints("pads"), 2*k, 0)
 	mode := n.Text("auto_pad", "NOTSET")
-	shape := []int{x.shape[0], perGroup * group}
-	before := pads[:k]
+	before, places := pads[:k], make([]int, k)
 	for i := range k {
 		full := stride[i]*(x.shape[2+i]-1) + extra[i] + dilation[i]*(weight.shape[2+i]-1) + 1
 		want := full - pads[i] - pads[k+i]
@@ -160,26 +159,32 @@ func convTranspose(n *onnx.Node, in []*array) ([]*array, error) {
 				before[i] = total - total/2
 			}
 		}
-		shape = append(shape, want)
+		places[i] = want
 	}
-	y := newArray(shape...)
-	if bias != nil {
-		each(y.shape, func(at []int, i int) { y.data[i] = bias.data[at[1]] })
+	// The transpose of a convolution whose windows lie over y, one for each place of x.
+	w := &window{
+		kernel: weight.shape[2:], stride: stride, dilation: dilation,
+		before: before, after: make([]int, k), in: places, out: x.shape[2:],
 	}
-	each(x.shape, func(at []int, i int) {
-		g := at[1] / (x.shape[1] / group)
-		each(weight.shape[1:], func(tap []int, j int) {
-			to := []int{at[0], g*perGroup + tap[0]}
-			for d := range k {
-				p := at[2+d]*stride[d] + tap[1+d]*dilation[d] - before[d]
-				if p < 0 || p >= shape[2+d] {
-					return
-				}
-				to = append(to, p)
+	seen, _ := w.sights()
+	y := newArray(slices.Concat([]int{x.shape[0], perGroup * group}, places)...)
+	plane, taps := product(places), product(w.kernel)
+	for i := range y.data {
+		if bias != nil {
+			y.data[i] = bias.data[i/plane%y.shape[1]]
+		}
+	}
+	for i, v := range x.data {
+		image, channel := i/len(seen)/x.shape[1], i/len(seen)%x.shape[1]
+		first := channel / (x.shape[1] / group) * perGroup
+		for j := range perGroup {
+			to := y.data[(image*y.shape[1]+first+j)*plane:]
+			by := weight.data[(channel*perGroup+j)*taps:]
+			for _, s := range seen[i%len(seen)] {
+				to[s.offset] += v * by[s.tap]
 			}
-			y.set(y.at(to...)+x.data[i]*weight.data[at[1]*product(weight.shape[1:])+j], to...)
-		})
-	})
+		}
+	}
 	return one(y)
 }
 
@@ -207,6 +212,12 @@ func largest(_ *onnx.Node, values []float64, _ int) (float64, int) {
 
 func lp(n *onnx.Node, values []float64, _ int) (float64, int) {
 	p, sum := float64(n.Int("p", 2)), 0.0
+	if p == 2 {
+		for _, v := range values {
+			sum += v * v
+		}
+		return math.Sqrt(sum), 0
+	}
 	for _, v := range values {
 		sum += math.Pow(math.Abs(v), p)
 	}

@@ -1,0 +1,48 @@
+# Everything a fresh machine with Go, gcc and npm needs. `make demo` and `make test`
+# set up what they need themselves; nothing is installed outside this folder.
+
+.PHONY: setup build demo test test-race lint vet fuzz bench generate clean
+
+runtime := node_modules/.package-lock.json
+
+# The ONNX Runtime library, from the npm package that ships it. `npm ci` verifies the
+# digests of package-lock.json; its install scripts, which would download more, stay off.
+setup: $(runtime)
+
+$(runtime): package.json package-lock.json
+	npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+build: $(runtime)
+	go build -o bin/assay ./cmd/assay
+
+demo: build
+	./examples/diagnosis/demo.sh
+
+test: $(runtime)
+	go test ./...
+
+# Race detection where it can find something within reason: packages without cgo.
+test-race: $(runtime)
+	go test -race -short ./onnx ./onnx/infer ./internal/dataset ./internal/train/...
+
+vet:
+	go vet ./...
+
+lint:
+	go tool -modfile=.ci/lint/go.mod golangci-lint run
+
+# Each parser's fuzz target for a while: make fuzz FUZZTIME=5m
+FUZZTIME ?= 20s
+fuzz:
+	./.ci/fuzz $(FUZZTIME)
+
+# Measured figures, one line each: bench NAME VALUE max|min LIMIT
+bench: $(runtime)
+	go run ./internal/bench
+
+generate:
+	go generate ./...
+
+clean:
+	rm -rf bin node_modules

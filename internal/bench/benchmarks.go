@@ -1,0 +1,14 @@
+package main
+
+import (
+	"assay/internal/train/network"
+	"assay/onnx"
+)
+
+// benchmarks are all there are, in the order they run.
+var benchmarks = []benchmark{
+	gradientOverForward("cnn5", 2.3, fiveLayers),
+	gradientOverForward("resnet20", 2.3, func() *onnx.Model { return network.ResNet20(3, 32, 32, 10, 1) }),
+	gradientOverForward("transformer4", 3.0, transformer),
+	overhead(),
+}
