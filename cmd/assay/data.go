@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"assay/internal/dataset"
+	"assay/onnx"
+)
+
+// dataFlags say which data to read, and how.
+type dataFlags struct {
+	path, label, labelFile, schema string
+	bad                            int
+}
+
+func (f *dataFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.path, "data", "", "the data: a CSV, TSV, Parquet, NPY, NPZ, IDX or JSON Lines file, or a folder of images")
+	c.Flags().StringVar(&f.label, "label", "", "the column or array with the label")
+	c.Flags().StringVar(&f.labelFile, "label-file", "", "a file of labels beside the data (IDX or NPY)")
+	c.Flags().StringVar(&f.schema, "schema", "", "a schema file (YAML) for what the data do not tell by themselves")
+	c.Flags().IntVar(&f.bad, "bad-records", 0, "how many bad records may be left out")
+	c.MarkFlagRequired("data")
+}
+
+// read reads the data. Known is a schema to read them by where the user gives none.
+func (f *dataFlags) read(ctx context.Context, known *dataset.Schema, unlabelled bool) (*dataset.Dataset, error) {
+	o := dataset.Options{Schema: known, Label: f.label, LabelFile: f.labelFile, Unlabelled: unlabelled, BadRecords: f.bad}
+	if f.schema != "" {
+		s, err := dataset.OpenSchema(f.schema)
+		if err != nil {
+			return nil, err
+		}
+		o.Schema = s
+	}
+	return dataset.Load(ctx, f.path, o)
+}
+
+// schemaEntry is where a model says how data must be encoded for it.
+const schemaEntry = "assay.schema"
+
+// writeSchema notes in a model how its data are encoded.
+func writeSchema(m *onnx.Model, s *dataset.Schema) error {
+	text, err := s.Encode()
+	if err != nil {
+		return err
+	}
+	if m.Metadata == nil {
+		m.Metadata = map[string]string{}
+	}
+	m.Metadata[schemaEntry] = string(text)
+	return nil
+}
+
+// readSchema gives the schema that a model was trained by, nil where it has none.
+func readSchema(m *onnx.Model) (*dataset.Schema, error) {
+	text, ok := m.Metadata[schemaEntry]
+	if !ok {
+		return nil, nil
+	}
+	s, err := dataset.DecodeSchema([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("the schema in the model's metadata: %w", err)
+	}
+	return s, nil
+}

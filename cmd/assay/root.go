@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// Streams are the program's input and output.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// Run runs the program and gives its exit code.
+func Run(ctx context.Context, args []string, s Streams) int {
+	u := newUI(s)
+	err := execute(ctx, args, u)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Canceled // whatever else the interruption led to
+		}
+		u.fail(err)
+	}
+	return exitCode(err)
+}
+
+// execute runs the command that the arguments name. A panic is an error of the
+// program's own.
+func execute(ctx context.Context, args []string, u *ui) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &internalError{cause: fmt.Errorf("%v", r), stack: debug.Stack()}
+		}
+	}()
+	root := &cobra.Command{
+		Use:           "assay",
+		Short:         "Decide with evidence whether an AI system is protected well enough",
+		SilenceErrors: true, SilenceUsage: true,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetArgs(args)
+	root.SetIn(u.streams.In)
+	root.SetOut(u.streams.Out)
+	root.SetErr(u.streams.Err)
+	root.AddCommand(trainCommand(u), gradientCommand(u), versionCommand(u))
+	return root.ExecuteContext(ctx)
+}

@@ -1,0 +1,376 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"assay/internal/dataset"
+	"assay/internal/train"
+	"assay/internal/train/network"
+	"assay/onnx"
+)
+
+// trainFlags are the flags of assay train.
+type trainFlags struct {
+	data                 dataFlags
+	testData             string
+	arch, widths         string
+	out, format, augment string
+	validation, test     float64
+	method, schedule     string
+	freeze               []string
+	standardize          bool
+	options              train.Options
+}
+
+func trainCommand(u *ui) *cobra.Command {
+	f := &trainFlags{}
+	o := &f.options
+	c := &cobra.Command{
+		Use:   "train --data DATA --out MODEL.onnx",
+		Short: "Train a model, or train one further",
+		Long: `Train a model, or train one further.
+
+The data are split into parts to train on, for validation and to test on. A new
+model takes the data in their own units: it standardizes them itself. A model that
+is given as --arch is trained further as it is.`,
+		Example: `  assay train --data examples/diagnosis/breast_cancer.csv --label diagnosis --out model.onnx
+  assay train --data train-images-idx3-ubyte.gz --arch cnn --augment crop --out digits.onnx`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if f.method != string(train.AdamW) && !c.Flags().Changed("weight-decay") {
+				f.options.Optimizer.Decay = 1e-4
+			}
+			return f.run(c.Context(), u)
+		},
+	}
+	f.data.add(c)
+	s := c.Flags()
+	s.StringVar(&f.testData, "test-data", "", "data to test on, instead of a part of --data")
+	s.StringVar(&f.arch, "arch", "mlp", "logistic, mlp, cnn, resnet20, or a MODEL.onnx to train further")
+	s.StringVar(&f.widths, "widths", "", "widths of the layers of mlp (64,32) and cnn (32,32,64,64)")
+	s.IntVar(&o.Epochs, "epochs", 30, "how often to go through the data")
+	s.IntVar(&o.Batch, "batch", 64, "examples for each step")
+	s.Float64Var(&o.Optimizer.Rate, "lr", 0, "learning rate (0.1 for sgd, 0.001 for adam and adamw)")
+	s.StringVar(&f.method, "optimizer", "adamw", "sgd, adam or adamw")
+	s.Float64Var(&o.Optimizer.Momentum, "momentum", 0.9, "of sgd, with Nesterov's look ahead")
+	s.Float64Var(&o.Optimizer.Decay, "weight-decay", 0.01, "of the weights, not of biases and normalisation (0.0001 for sgd and adam)")
+	s.StringVar(&f.schedule, "schedule", "one-cycle", "of the learning rate: constant, step, cosine or one-cycle")
+	s.Float64Var(&o.Schedule.Warmup, "warmup", 0, "the part of the training in which the learning rate rises")
+	s.StringVar(&f.augment, "augment", "", "change examples at random: crop, flip, noise, or such as crop=4,flip,noise=0.1")
+	s.Float64Var(&f.validation, "validation", 0.1, "the part of the data for validation")
+	s.Float64Var(&f.test, "test", 0.2, "the part of the data to test on")
+	s.IntVar(&o.Patience, "patience", 0, "stop after so many epochs without a smaller validation loss, and keep the best weights")
+	s.StringSliceVar(&o.Frozen, "freeze", nil, "weights to leave as they are, by name or pattern")
+	s.BoolVar(&f.standardize, "standardize", true, "let a new model standardize its input")
+	s.Uint64Var(&o.Seed, "seed", 1, "of everything that is drawn at random")
+	s.IntVar(&o.Threads, "threads", 0, "processors to use (all)")
+	s.StringVar(&f.out, "out", "", "the ONNX file to write")
+	s.StringVar(&o.Checkpoint, "checkpoint", "", "a folder for the state after each epoch, from which an interrupted training goes on")
+	s.StringVar(&f.format, "format", "text", "of the result: text or json")
+	c.MarkFlagRequired("out")
+	return c
+}
+
+// outcome is the result of a training, as printed.
+type outcome struct {
+	Data     string         `json:"data"`
+	Shape    []int          `json:"shape"`
+	Classes  []string       `json:"classes"`
+	Examples map[string]int `json:"examples"`
+	Arch     string         `json:"arch"`
+	Weights  int            `json:"weights"`
+	Epochs   int            `json:"epochs"`
+	Kept     int            `json:"kept"` // the epoch whose weights are kept
+	Resumed  int            `json:"resumed,omitempty"`
+	Training train.Score    `json:"training"`
+	Valid    *train.Score   `json:"validation,omitempty"`
+	Test     *train.Score   `json:"test,omitempty"`
+	Out      string         `json:"out"`
+	Seconds  float64        `json:"seconds"`
+}
+
+func (f *trainFlags) run(ctx context.Context, u *ui) error {
+	if err := f.complete(); err != nil {
+		return err
+	}
+	started := time.Now()
+	m, known, err := f.given()
+	if err != nil {
+		return err
+	}
+	parts, err := f.read(ctx, known)
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		if m, err = f.build(parts); err != nil {
+			return err
+		}
+	}
+	o := f.options
+	o.Validation, o.Progress = parts.validation, u.training
+	if o.Augment, err = augmentation(f.augment, parts.training); err != nil {
+		return err
+	}
+	result, err := train.Run(ctx, m, parts.training, o)
+	u.done()
+	if err != nil {
+		var diverged *train.Diverged
+		switch {
+		case errors.As(err, &diverged):
+			return fmt.Errorf("%w; nothing was written", err)
+		case ctx.Err() != nil && o.Checkpoint != "":
+			u.note("the same command goes on from the checkpoint in %s", o.Checkpoint)
+		}
+		return err
+	}
+	out := f.outcome(parts, result)
+	if parts.test != nil {
+		score, err := train.Evaluate(ctx, result.Model, parts.test, train.Options{Threads: o.Threads})
+		if err != nil {
+			return err
+		}
+		out.Test = &score
+	}
+	if err := writeSchema(result.Model, parts.schema); err != nil {
+		return err
+	}
+	if err := result.Model.Save(f.out); err != nil {
+		return err
+	}
+	out.Seconds = time.Since(started).Seconds()
+	if f.format == "json" {
+		return u.json(out)
+	}
+	u.trained(out)
+	return nil
+}
+
+// complete checks what cobra does not.
+func (f *trainFlags) complete() error {
+	if f.format != "text" && f.format != "json" {
+		return fmt.Errorf("--format %s: use text or json", f.format)
+	}
+	for name, part := range map[string]float64{"validation": f.validation, "test": f.test} {
+		if !(part >= 0 && part < 1) {
+			return fmt.Errorf("--%s %v: give a part from 0 to 1", name, part)
+		}
+	}
+	o := &f.options
+	o.Optimizer.Method, o.Schedule.Kind = train.Method(f.method), train.ScheduleKind(f.schedule)
+	if o.Optimizer.Method == train.SGD {
+		o.Optimizer.Nesterov = o.Optimizer.Momentum > 0
+	}
+	if f.testData != "" {
+		f.test = 0
+	}
+	return nil
+}
+
+// split is the data in their parts. Validation and test are nil where there are none.
+type split struct {
+	schema                     *dataset.Schema
+	training, validation, test *train.Data
+}
+
+// given opens the model to be trained further, nil for a new one, and gives the
+// schema of the data that it was trained on, where it has one.
+func (f *trainFlags) given() (*onnx.Model, *dataset.Schema, error) {
+	if !strings.HasSuffix(f.arch, ".onnx") {
+		return nil, nil, nil
+	}
+	m, err := onnx.Open(f.arch)
+	if err != nil {
+		return nil, nil, err
+	}
+	schema, err := readSchema(m)
+	return m, schema, err
+}
+
+func (f *trainFlags) read(ctx context.Context, known *dataset.Schema) (*split, error) {
+	d, err := f.data.read(ctx, known, false)
+	if err != nil {
+		return nil, err
+	}
+	if d.Y == nil {
+		return nil, fmt.Errorf("%s has no labels: name their column with --label, or their file with --label-file", f.data.path)
+	}
+	s := &split{schema: d.Schema}
+	fractions := []float64{1 - f.validation - f.test}
+	rest := []**train.Data{}
+	for _, part := range []struct {
+		fraction float64
+		to       **train.Data
+	}{{f.validation, &s.validation}, {f.test, &s.test}} {
+		if part.fraction > 0 {
+			fractions, rest = append(fractions, part.fraction), append(rest, part.to)
+		}
+	}
+	indices, err := d.Split(f.options.Seed, fractions...)
+	if err != nil {
+		return nil, err
+	}
+	s.training = train.FromDataset(d.Select(indices[0]))
+	for i, to := range rest {
+		*to = train.FromDataset(d.Select(indices[i+1]))
+	}
+	if f.testData != "" {
+		test := dataFlags{path: f.testData, bad: f.data.bad}
+		held, err := test.read(ctx, d.Schema, false)
+		if err != nil {
+			return nil, err
+		}
+		s.test = train.FromDataset(held)
+	}
+	return s, nil
+}
+
+// build makes a new network for the data.
+func (f *trainFlags) build(s *split) (*onnx.Model, error) {
+	shape, classes, seed := s.training.Shape, len(s.schema.Label.Classes), f.options.Seed
+	if classes < 2 {
+		return nil, fmt.Errorf("%s has %d classes, and at least two are needed to tell apart", f.data.path, classes)
+	}
+	widths, err := f.layers()
+	if err != nil {
+		return nil, err
+	}
+	if (f.arch == "cnn" || f.arch == "resnet20") && len(shape) != 3 {
+		return nil, fmt.Errorf("--arch %s is for images, and the examples have the shape %v: give their shape (channels, height, width) in a --schema", f.arch, shape)
+	}
+	var m *onnx.Model
+	switch f.arch {
+	case "logistic", "mlp": // of images, too, they take the values in a row
+		features := 1
+		for _, n := range shape {
+			features *= n
+		}
+		s.reshape([]int{features})
+		m = network.MLP(features, widths, classes, seed)
+	case "cnn":
+		m = network.CNN(shape[0], shape[1], shape[2], widths, classes, seed)
+	case "resnet20":
+		m = network.ResNet20(shape[0], shape[1], shape[2], classes, seed)
+	default:
+		return nil, fmt.Errorf("--arch %s: use logistic, mlp, cnn, resnet20 or a file that ends in .onnx", f.arch)
+	}
+	if !f.standardize {
+		return m, nil
+	}
+	return train.Standardize(m, s.training)
+}
+
+// reshape gives all parts' examples another shape.
+func (s *split) reshape(shape []int) {
+	for _, part := range []*train.Data{s.training, s.validation, s.test} {
+		if part != nil {
+			part.Shape = shape
+		}
+	}
+}
+
+// layers reads --widths.
+func (f *trainFlags) layers() ([]int, error) {
+	usual := map[string][]int{"mlp": {64, 32}, "cnn": {32, 32, 64, 64}}[f.arch]
+	if f.widths == "" {
+		return usual, nil
+	}
+	if usual == nil {
+		return nil, fmt.Errorf("--widths are for mlp and cnn, not for %s", f.arch)
+	}
+	var widths []int
+	for text := range strings.SplitSeq(f.widths, ",") {
+		w, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil || w < 1 || w > 1<<16 {
+			return nil, fmt.Errorf("--widths %s: give numbers such as 64,32", f.widths)
+		}
+		widths = append(widths, w)
+	}
+	return widths, nil
+}
+
+// augmentation reads --augment.
+func augmentation(text string, d *train.Data) (a train.Augmentation, err error) {
+	if text == "" {
+		return a, nil
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		name, value, given := strings.Cut(strings.TrimSpace(part), "=")
+		number := 0.0
+		if given {
+			if number, err = strconv.ParseFloat(value, 64); err != nil {
+				return a, fmt.Errorf("--augment %s: %q is not a number", text, value)
+			}
+		}
+		switch name {
+		case "crop":
+			a.Crop = int(number)
+			if !given && len(d.Shape) == 3 {
+				a.Crop = max(min(d.Shape[1], d.Shape[2])/8, 1)
+			}
+		case "flip":
+			a.Flip = true
+		case "noise":
+			a.Noise = number
+			if !given {
+				a.Noise = 0.05 * d.Deviation()
+			}
+		default:
+			return a, fmt.Errorf("--augment %s: there is no %q: use crop, flip and noise", text, name)
+		}
+	}
+	return a, nil
+}
+
+func (f *trainFlags) outcome(s *split, r *train.Result) *outcome {
+	out := &outcome{
+		Data: f.data.path, Shape: s.training.Shape, Classes: s.schema.Label.Classes, Arch: f.arch,
+		Examples: map[string]int{"training": s.training.Len()},
+		Epochs:   len(r.History), Kept: r.Best + 1, Resumed: r.Resumed, Out: f.out,
+		Weights: r.Weights,
+	}
+	if s.validation != nil {
+		out.Examples["validation"] = s.validation.Len()
+	}
+	if s.test != nil {
+		out.Examples["test"] = s.test.Len()
+	}
+	kept := r.History[r.Best]
+	out.Training, out.Valid = kept.Training, kept.Validation
+	return out
+}
+
+// trained prints the result of a training.
+func (u *ui) trained(o *outcome) {
+	u.row("data", "%s: examples of shape %v, %d classes", o.Data, o.Shape, len(o.Classes))
+	text := fmt.Sprintf("%d to train on", o.Examples["training"])
+	for _, part := range []struct{ name, purpose string }{{"validation", "for validation"}, {"test", "to test on"}} {
+		if n := o.Examples[part.name]; n > 0 {
+			text += fmt.Sprintf(", %d %s", n, part.purpose)
+		}
+	}
+	u.row("examples", "%s", text)
+	text = fmt.Sprintf("%s, %d weights, %d epochs", o.Arch, o.Weights, o.Epochs)
+	if o.Kept != o.Epochs {
+		text += fmt.Sprintf(", weights of epoch %d", o.Kept)
+	}
+	if o.Resumed > 0 {
+		text += fmt.Sprintf(", %d of them from the checkpoint", o.Resumed)
+	}
+	u.row("model", "%s", text)
+	u.row("training", "%s", score(o.Training))
+	if o.Valid != nil {
+		u.row("validation", "%s", score(*o.Valid))
+	}
+	if o.Test != nil {
+		u.row("test", "%s", score(*o.Test))
+	}
+	u.row("written", "%s, after %.1f s", o.Out, o.Seconds)
+}

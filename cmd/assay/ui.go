@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"assay/internal/train"
+)
+
+// ui is the one place that prints: results to the output, progress and errors to
+// the error stream, so that a result can be piped on.
+type ui struct {
+	streams  Streams
+	terminal bool // the error stream is one
+	colours  bool
+
+	started time.Time // of the work that progress is about
+	line    time.Time // of the last plain line
+	bar     *progressbar.ProgressBar
+}
+
+func newUI(s Streams) *ui {
+	f, ok := s.Err.(*os.File)
+	u := &ui{streams: s, terminal: ok && term.IsTerminal(int(f.Fd()))}
+	u.colours = u.terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return u
+}
+
+// quiet is how long work may take before progress is worth a word.
+const quiet = 2 * time.Second
+
+// row prints a result under a name.
+func (u *ui) row(name, format string, args ...any) {
+	fmt.Fprintf(u.streams.Out, "%-12s %s\n", name, fmt.Sprintf(format, args...))
+}
+
+// json prints a result for programs.
+func (u *ui) json(v any) error {
+	e := json.NewEncoder(u.streams.Out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// note tells the user something beside the result.
+func (u *ui) note(format string, args ...any) {
+	fmt.Fprintf(u.streams.Err, format+"\n", args...)
+}
+
+// fail prints an error.
+func (u *ui) fail(err error) {
+	switch {
+	case errors.Is(err, errFailed):
+		return
+	case errors.Is(err, context.Canceled):
+		u.note("interrupted")
+		return
+	}
+	mark := "assay:"
+	if u.colours {
+		mark = "\x1b[31massay:\x1b[0m"
+	}
+	u.note("%s %s", mark, strings.TrimSpace(err.Error()))
+}
+
+// training shows where a training stands: a bar on a terminal, else a line now and
+// then at the end of an epoch.
+func (u *ui) training(p train.Progress) {
+	now := time.Now()
+	if u.started.IsZero() {
+		u.started, u.line = now, now
+	}
+	if now.Sub(u.started) < quiet {
+		return
+	}
+	if !u.terminal {
+		if p.Ended != nil && now.Sub(u.line) >= quiet {
+			u.line = now
+			u.note("epoch %d of %d: %s, %s", p.Epoch, p.Epochs, scores(p.Ended), pace(p))
+		}
+		return
+	}
+	if u.bar == nil {
+		u.bar = u.newBar(p.Epochs * p.Steps)
+	}
+	u.bar.Describe(fmt.Sprintf("epoch %d/%d  loss %.4f  accuracy %.1f %%  %s", p.Epoch, p.Epochs, p.Score.Loss, 100*p.Score.Accuracy, pace(p)))
+	u.bar.Set((p.Epoch-1)*p.Steps + p.Step)
+}
+
+func (u *ui) newBar(steps int) *progressbar.ProgressBar {
+	theme := progressbar.Theme{Saucer: "━", SaucerPadding: "─"}
+	if u.colours {
+		theme.Saucer = "[green]━[reset]"
+	}
+	return progressbar.NewOptions(steps,
+		progressbar.OptionSetWriter(u.streams.Err), progressbar.OptionSetWidth(24), progressbar.OptionSetTheme(theme),
+		progressbar.OptionEnableColorCodes(u.colours), progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionClearOnFinish())
+}
+
+// done takes the progress off the terminal.
+func (u *ui) done() {
+	if u.bar != nil {
+		u.bar.Clear()
+		u.bar = nil
+	}
+}
+
+func pace(p train.Progress) string {
+	return fmt.Sprintf("%.0f/s, %s left", p.Rate, p.Left.Round(time.Second))
+}
+
+func scores(e *train.Epoch) string {
+	text := score(e.Training)
+	if e.Validation != nil {
+		text += "; validation " + score(*e.Validation)
+	}
+	return text
+}
+
+func score(s train.Score) string {
+	return fmt.Sprintf("loss %.4f, accuracy %s", s.Loss, percent(s.Accuracy))
+}
+
+func percent(part float64) string { return fmt.Sprintf("%.2f %%", 100*part) }
