@@ -24,7 +24,6 @@ type trainFlags struct {
 	out, format, augment string
 	validation, test     float64
 	method, schedule     string
-	freeze               []string
 	standardize          bool
 	options              train.Options
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"math"
@@ -193,7 +194,7 @@ func fingerprint(m *onnx.Model, d *Data, o *Options) (string, error) {
 		return "", err
 	}
 	for _, part := range [][]byte{encoded, settings} {
-		binary.Write(hash, binary.LittleEndian, int64(len(part)))
+		hash.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(part))))
 		hash.Write(part)
 	}
 	for _, data := range []*Data{d, o.Validation} {
@@ -205,7 +206,7 @@ func fingerprint(m *onnx.Model, d *Data, o *Options) (string, error) {
 }
 
 // hash writes all of the data.
-func (d *Data) hash(w io.Writer) {
+func (d *Data) hash(w hash.Hash) {
 	shape, _ := json.Marshal([]any{d.Shape, len(d.X), len(d.Classes), len(d.Targets), len(d.Weights)})
 	w.Write(shape)
 	buffer := make([]byte, 0, 1<<16)
