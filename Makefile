@@ -16,8 +16,10 @@ $(runtime): package.json package-lock.json
 build: $(runtime)
 	go build -o bin/assay ./cmd/assay
 
+# Trains a classifier on real records, runs it on others, and checks its gradient.
 demo: build
-	./examples/diagnosis/demo.sh
+	bin/assay train --data examples/diagnosis/breast_cancer.csv --label diagnosis --out bin/diagnosis.onnx
+	bin/assay gradient --model bin/diagnosis.onnx --data examples/diagnosis/breast_cancer.csv
 
 test: $(runtime)
 	go test ./...
