@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"runtime"
@@ -42,9 +43,10 @@ func inTurn(a, b func() error) (timeA, timeB time.Duration, err error) {
 	return median(as), median(bs), nil
 }
 
-func median(times []time.Duration) time.Duration {
-	slices.Sort(times)
-	return times[len(times)/2]
+func median[T cmp.Ordered](values []T) T {
+	values = slices.Clone(values)
+	slices.Sort(values)
+	return values[len(values)/2]
 }
 
 // bound is a session with memory for a batch, ready to run.
@@ -163,7 +165,7 @@ func withGradient(m *onnx.Model) (*onnx.Model, error) {
 	}
 	g.Output(loss, onnx.Float32, onnx.Dims("batch"))
 	g.Output(grads.Names[0], onnx.Float32, m.Graph.Inputs[0].Type.Shape)
-	return g.Model(), nil
+	return g.Model(), g.State()
 }
 
 // gradientOverForward is the time of loss and input gradient over that of the model

@@ -6,6 +6,7 @@ package realdata
 import (
 	"archive/tar"
 	"compress/gzip"
+	"fmt"
 	"io"
 	"os"
 	"path"
@@ -17,9 +18,8 @@ import (
 	"testing"
 )
 
-// Path gives the path of a file or folder of the real data, or skips the test.
-func Path(t testing.TB, name string) string {
-	t.Helper()
+// Find gives the path of a file or folder of the real data, or an error where it is absent.
+func Find(name string) (string, error) {
 	dir := os.Getenv("ASSAY_DATA")
 	if dir == "" {
 		_, self, _, _ := runtime.Caller(0)
@@ -27,7 +27,17 @@ func Path(t testing.TB, name string) string {
 	}
 	p := filepath.Join(dir, filepath.FromSlash(name))
 	if _, err := os.Stat(p); err != nil {
-		t.Skipf("the real data %s is not here (set ASSAY_DATA to its folder)", name)
+		return "", fmt.Errorf("the real data %s is not here (set ASSAY_DATA to its folder)", name)
+	}
+	return p, nil
+}
+
+// Path gives the path of a file or folder of the real data, or skips the test.
+func Path(t testing.TB, name string) string {
+	t.Helper()
+	p, err := Find(name)
+	if err != nil {
+		t.Skip(err)
 	}
 	return p
 }

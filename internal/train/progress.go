@@ -10,6 +10,8 @@ type Progress struct {
 	Ended         *Epoch        // what the epoch gave, once it has ended
 	Rate          float64       // examples per second, over the epoch so far
 	Left          time.Duration // until all epochs have been, at that rate
+	Spent         time.Duration // on the epoch so far
+	Runtime       time.Duration // of it in ONNX Runtime
 }
 
 // meter watches an epoch.
@@ -20,6 +22,7 @@ type meter struct {
 	examples int // of an epoch
 	started  time.Time
 	seen     int
+	runtime  time.Duration
 	last     Progress
 }
 
@@ -28,7 +31,7 @@ func newMeter(o *Options, f *feeder) *meter {
 }
 
 func (m *meter) begin(epoch int) {
-	m.tally, m.seen = tally{}, 0
+	m.tally, m.seen, m.runtime = tally{}, 0, 0
 	m.started = m.options.Now()
 	m.last = Progress{Epoch: epoch + 1, Epochs: m.options.Epochs, Steps: m.steps}
 }
@@ -45,7 +48,8 @@ func (m *meter) tell(b *Batch) {
 		return
 	}
 	m.last.Step, m.last.Score = b.Step+1, m.score()
-	if spent := m.options.Now().Sub(m.started).Seconds(); spent > 0 {
+	m.last.Spent, m.last.Runtime = m.options.Now().Sub(m.started), m.runtime
+	if spent := m.last.Spent.Seconds(); spent > 0 {
 		m.last.Rate = float64(m.seen) / spent
 		left := m.examples - m.seen + (m.last.Epochs-m.last.Epoch)*m.examples
 		m.last.Left = time.Duration(float64(left) / m.last.Rate * float64(time.Second))

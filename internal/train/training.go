@@ -151,9 +151,11 @@ func (t *training) step(ctx context.Context, b *Batch) error {
 			return fmt.Errorf("epoch %d, step %d: the batch could not be perturbed: %w", b.Epoch+1, b.Step+1, err)
 		}
 	}
+	started := t.Now()
 	if err := t.steps.run(ctx, b); err != nil {
 		return err
 	}
+	t.meter.runtime += t.Now().Sub(started)
 	if !t.meter.add(b) || !finite(t.memory.grads) {
 		return &Diverged{Epoch: b.Epoch, Step: b.Step}
 	}

@@ -159,10 +159,11 @@ func (p *pass) convInput(w *window, x, weight, dy string, group int64) (string, 
 		}, dy, flipped), nil
 	}
 	if extra, ok := p.outputPadding(w, x); ok {
-		return p.Op("ConvTranspose", onnx.Attrs{
+		dx := p.Op("ConvTranspose", onnx.Attrs{
 			"kernel_shape": w.kernel, "strides": w.strides, "dilations": w.dilations, "group": group,
 			"pads": w.pads(), "output_padding": extra,
-		}, dy, weight), nil
+		}, dy, weight)
+		return p.inLayout(dx, x, 1), nil
 	}
 	// Unpadded at the far end, then cut or filled up to x's size: rows of x that no
 	// window reached have a gradient of zero.

@@ -2,7 +2,6 @@ package autodiff
 
 import (
 	"math"
-	"slices"
 
 	"assay/onnx"
 )
@@ -162,37 +161,17 @@ func (p *pass) broadcast(n *onnx.Node, grads ...string) []string {
 	return out
 }
 
-// blockedLayout is what the channels must be a multiple of for ONNX Runtime to
-// keep 4-D float32 values in its blocked layout (16 on AVX-512, 8 on AVX2).
-const blockedLayout = 16
-
-// blocked reports whether ONNX Runtime may keep a value in its blocked layout. It
-// does so from one convolution or pooling to the next, through few other
-// operators; any other forces its operands through a change of layout, each of
-// which takes as long as the operator itself.
-func (p *pass) blocked(value string) bool {
-	shape := p.shape(value)
-	return p.float == onnx.Float32 && len(shape) == 4 && shape[1].Size > 0 && shape[1].Size%blockedLayout == 0
-}
-
-// depthwise is the weight of a 1×1 convolution that multiplies each channel of a
-// value by a factor, a product that keeps the blocked layout.
-func (p *pass) depthwise(value string, factor float32) string {
-	channels := p.shape(value)[1].Size
-	return p.Constant(onnx.NewTensor("", slices.Repeat([]float32{factor}, int(channels)), channels, 1, 1, 1))
-}
-
 // reluGradient passes dy on where y > 0. Where values are kept in the blocked
-// layout the mask is made by a depthwise convolution with a huge weight, cut to
-// 0 … 1. That differs from a comparison only for 0 < y < 3e-39, numbers that
-// float32 does not hold at full precision.
+// layout the mask is a product with a huge number, cut to 0 … 1. That differs from a
+// comparison only for 0 < y < 3e-39, numbers that float32 does not hold at full
+// precision.
 func reluGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	y := n.Outputs[0]
 	if !p.blocked(y) {
 		return []string{p.Op("Mul", nil, dy[0], p.cast(p.positive(y)))}, nil
 	}
-	scaled := p.Op("Conv", onnx.Attrs{"group": p.shape(y)[1].Size, "kernel_shape": []int64{1, 1}}, y, p.depthwise(y, math.MaxFloat32))
-	return []string{p.Op("Mul", nil, dy[0], p.Op("Clip", nil, scaled, p.number(0), p.number(1)))}, nil
+	huge := p.depthwise(y, y, math.MaxFloat32)
+	return []string{p.Op("Mul", nil, dy[0], p.Op("Clip", nil, huge, p.number(0), p.number(1)))}, nil
 }
 
 // clipGradient passes dy on where low ≤ x ≤ high, the bounds included, as PyTorch

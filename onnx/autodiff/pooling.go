@@ -62,14 +62,59 @@ func (p *pass) repeated(x string, window []int64) string {
 }
 
 // maxPoolTiled is the gradient of a max pooling whose windows lie side by side: dY,
-// repeated over each window, where x equals the window's greatest. Elements that
-// tie share it. That is faster than to look for the places a second time.
+// repeated over each window, times a mask that is 1 where x is the window's greatest.
+// Elements that tie share it. That is faster than to look for the places a second time.
 func (p *pass) maxPoolTiled(w *window, n *onnx.Node, dy string) string {
-	greatest := p.cast(p.Op("Equal", nil, n.Inputs[0], p.repeated(n.Outputs[0], w.kernel)))
+	x := n.Inputs[0]
+	relu := p.onlyRelu(n.Outputs[0])
+	var greatest string
+	if relu != "" && p.blocked(x) {
+		greatest = p.greatestInLayout(w, x, relu)
+	} else {
+		greatest = p.cast(p.Op("Equal", nil, x, p.repeated(n.Outputs[0], w.kernel)))
+	}
 	attrs := onnx.Attrs{"kernel_shape": w.kernel, "strides": w.strides}
 	taps, _ := onnx.Count(w.kernel)
-	ties := p.times(p.Op("AveragePool", attrs, greatest), float64(taps))
-	return p.Op("Mul", nil, p.repeated(p.Op("Div", nil, dy, ties), w.kernel), greatest)
+	ties := p.Op("Max", nil, p.times(p.Op("AveragePool", attrs, greatest), float64(taps)), p.number(1))
+	share := p.Op("Div", nil, dy, ties)
+	if relu != "" {
+		share = p.inLayout(share, x, 1)
+	}
+	return p.Op("Mul", nil, p.repeated(share, w.kernel), greatest)
+}
+
+// onlyRelu gives the output of the ReLU that alone reads a value, "" if it is read
+// by anything else.
+func (p *pass) onlyRelu(value string) string {
+	out := ""
+	for _, n := range p.nodes {
+		for _, v := range n.Reads() {
+			if v == value && (out != "" || n.Op != "Relu" || n.Domain != "") {
+				return ""
+			}
+			if v == value {
+				out = n.Outputs[0]
+			}
+		}
+	}
+	return out
+}
+
+// greatestInLayout is the mask of maxPoolTiled made by products and sums that keep
+// the blocked layout, for windows whose greatest is above 0; through the ReLU
+// behind the pooling nothing flows to others. It is B·(x - y⁻), cut to 0 … 1, with
+// B = 2⁶⁴ and y⁻ = y·(1 - 2⁻²⁴) - 2⁻⁶⁴, which rounds to the number just below y: where x is
+// y that is 1 or more, where it is less 0 or less. Elements within 2⁻⁶⁴ of the
+// greatest count as ties, and values beyond 2⁶³ would overflow.
+func (p *pass) greatestInLayout(w *window, x, y string) string {
+	const big = 1 << 64
+	channels := p.shape(x)[1].Size
+	weight := onnx.NewTensor("", slices.Repeat([]float32{-big * (1 - 1.0/(1<<24))}, int(channels)), channels, 1, 1, 1)
+	one := onnx.NewTensor("", slices.Repeat([]float32{1}, int(channels)))
+	below := p.Op("Conv", onnx.Attrs{"group": channels, "kernel_shape": []int64{1, 1}}, y, p.Constant(weight), p.Constant(one))
+	above := p.Op("Add", nil, p.depthwise(x, x, big), p.repeated(below, w.kernel))
+	// A Clip stays in the layout only as part of a convolution without a sum.
+	return p.Op("Clip", nil, p.depthwise(above, x, 1), p.number(0), p.number(1))
 }
 
 // poolWindow reads the window of a pooling node. With ceil_mode the last window may
@@ -129,10 +174,10 @@ func averagePoolGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 	share := dy[0]
 	if slices.Max(w.pads()) == 0 && n.Int("ceil_mode", 0) == 0 {
 		taps, _ := onnx.Count(w.kernel)
-		share = p.times(share, 1/float64(taps))
 		if p.tiles(w, n.Inputs[0]) {
-			return []string{p.repeated(share, w.kernel)}, nil
+			return []string{p.repeated(p.inLayout(share, n.Inputs[0], 1/float64(taps)), w.kernel)}, nil
 		}
+		share = p.times(share, 1/float64(taps))
 	} else {
 		weight, err := p.averageWeight(n, w, dy[0])
 		if err != nil {
@@ -211,7 +256,7 @@ func globalAverageGradient(p *pass, n *onnx.Node, dy []string) ([]string, error)
 	x := n.Inputs[0]
 	elements := p.Op("Cast", onnx.Attrs{"to": int64(p.float)}, p.placesOf(x))
 	share := p.Op("Div", nil, dy[0], elements)
-	return []string{p.Op("Expand", nil, share, p.shapeOf(x))}, nil
+	return []string{p.inLayout(p.Op("Expand", nil, share, p.shapeOf(x)), x, 1)}, nil
 }
 
 // placesOf is the number of spatial places of a value, an int64 scalar.
