@@ -14,7 +14,7 @@ import (
 
 func gradientCommand(u *ui) *cobra.Command {
 	var data dataFlags
-	var path string
+	var path, format string
 	var n int
 	c := &cobra.Command{
 		Use:   "gradient --model MODEL.onnx --data DATA",
@@ -31,8 +31,12 @@ not see what the model does there. The exit code is 1 where the check fails.`,
 	data.add(c)
 	c.Flags().StringVar(&path, "model", "", "the ONNX model")
 	c.Flags().IntVar(&n, "n", 3, "how many examples, from the first on")
+	c.Flags().StringVar(&format, "format", "text", "of the result: text or json")
 	c.MarkFlagRequired("model")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := checkFormat(format); err != nil {
+			return err
+		}
 		if n < 1 {
 			return fmt.Errorf("--n %d: at least one example is needed", n)
 		}
@@ -55,18 +59,38 @@ not see what the model does there. The exit code is 1 where the check fails.`,
 		var none *autodiff.NoPath
 		switch {
 		case errors.As(err, &not), errors.As(err, &none):
-			u.row("gradient", "none: %v", err)
-			return errFailed
+			return u.gradient(&train.GradientCheck{}, err.Error(), format)
 		case err != nil:
 			return err
 		}
-		return u.gradient(check)
+		return u.gradient(check, "", format)
 	}
 	return c
 }
 
-// gradient prints a gradient check.
-func (u *ui) gradient(c *train.GradientCheck) error {
+// gradientReport is the result for programs.
+type gradientReport struct {
+	Right           bool                `json:"right"`
+	None            string              `json:"none,omitempty"` // why there is no gradient
+	Examples        []train.GradientRow `json:"examples"`
+	StraightThrough []string            `json:"straightThrough"`
+	Stopped         []string            `json:"stopped"`
+}
+
+// gradient prints a gradient check, or why there is none.
+func (u *ui) gradient(c *train.GradientCheck, none, format string) error {
+	if format == "json" {
+		err := u.json(gradientReport{c.Passed(), none, append([]train.GradientRow{}, c.Rows...),
+			append([]string{}, c.StraightThrough...), append([]string{}, c.Stopped...)})
+		if err == nil && !c.Passed() {
+			return errFailed
+		}
+		return err
+	}
+	if none != "" {
+		u.row("gradient", "none: %s", none)
+		return errFailed
+	}
 	for i, r := range c.Rows {
 		u.row(fmt.Sprintf("example %d", i+1), "loss %.4f of class %d, gradient of length %.4g, relative error %.1e", r.Loss, r.Class, r.Length, r.Error)
 	}

@@ -154,8 +154,8 @@ func (f *trainFlags) run(ctx context.Context, u *ui) error {
 
 // complete checks what cobra does not.
 func (f *trainFlags) complete() error {
-	if f.format != "text" && f.format != "json" {
-		return fmt.Errorf("--format %s: use text or json", f.format)
+	if err := checkFormat(f.format); err != nil {
+		return err
 	}
 	for name, part := range map[string]float64{"validation": f.validation, "test": f.test} {
 		if !(part >= 0 && part < 1) {

@@ -49,6 +49,14 @@ func (u *ui) json(v any) error {
 	return e.Encode(v)
 }
 
+// checkFormat refuses a --format that there is not.
+func checkFormat(format string) error {
+	if format != "text" && format != "json" {
+		return fmt.Errorf("--format %s: use text or json", format)
+	}
+	return nil
+}
+
 // note tells the user something beside the result.
 func (u *ui) note(format string, args ...any) {
 	fmt.Fprintf(u.streams.Err, format+"\n", args...)

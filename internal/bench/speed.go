@@ -198,7 +198,7 @@ func gradientOverForward(name string, limit float64, build func() *onnx.Model) b
 
 // overhead is what a gradient step costs outside the runtime: a call of a model that
 // does nothing, which is all Go and the crossing to C, over a call of the gradient;
-// and the memory that a step allocates for each further example.
+// and by how many bytes more a step allocates for a batch than for one example.
 func overhead() benchmark {
 	const name = "go-overhead/cnn5"
 	return benchmark{name, func(ctx context.Context) ([]figure, error) {
@@ -223,12 +223,17 @@ func overhead() benchmark {
 		if err != nil {
 			return nil, err
 		}
-		few, err := bindRandom(ctx, derived, 1)
+		whole, err := bind(derived, batch, batch)
+		if err != nil {
+			return nil, err
+		}
+		defer whole.close()
+		few, err := bind(derived, 1, 1)
 		if err != nil {
 			return nil, err
 		}
 		defer few.close()
-		many, err := allocated(ctx, step)
+		many, err := allocated(ctx, whole)
 		if err != nil {
 			return nil, err
 		}

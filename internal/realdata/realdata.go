@@ -6,6 +6,7 @@ package realdata
 import (
 	"archive/tar"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,9 @@ import (
 	"testing"
 )
 
+// ErrAbsent says that the real data is not on this machine.
+var ErrAbsent = errors.New("the real data is not here")
+
 // Find gives the path of a file or folder of the real data, or an error where it is absent.
 func Find(name string) (string, error) {
 	dir := os.Getenv("ASSAY_DATA")
@@ -27,7 +31,7 @@ func Find(name string) (string, error) {
 	}
 	p := filepath.Join(dir, filepath.FromSlash(name))
 	if _, err := os.Stat(p); err != nil {
-		return "", fmt.Errorf("the real data %s is not here (set ASSAY_DATA to its folder)", name)
+		return "", fmt.Errorf("%w: %s (set ASSAY_DATA to its folder)", ErrAbsent, name)
 	}
 	return p, nil
 }

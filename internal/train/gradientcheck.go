@@ -23,10 +23,10 @@ type GradientCheck struct {
 
 // GradientRow is the check of one example.
 type GradientRow struct {
-	Class  int     // whose cross-entropy was differentiated: the one with the smallest score
-	Loss   float64 // that cross-entropy
-	Length float64 // of the gradient, with each input in units of its standard deviation
-	Error  float64 // the greatest relative error over several directions
+	Class  int     `json:"class"`  // whose cross-entropy was differentiated: the one with the smallest score
+	Loss   float64 `json:"loss"`   // that cross-entropy
+	Length float64 `json:"length"` // of the gradient, with each input in units of its standard deviation
+	Error  float64 `json:"error"`  // the greatest relative error over several directions
 }
 
 // Passed reports whether all gradients are right to within GradientTolerance.

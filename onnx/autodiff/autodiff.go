@@ -178,6 +178,7 @@ type pass struct {
 	carried       map[string]bool     // whole numbers with a gradient, which is of float32
 	standIn       map[string]string   // float32 values that rules made to stand for whole numbers
 	float         onnx.DataType       // of the outputs of the node at hand
+	layout        bool                // the runtime keeps images in its blocked layout
 	found         *findings           // shared with the passes over the graphs inside
 	rounds        *rounds             // of which this is the body, nil for any other graph
 }
@@ -235,6 +236,7 @@ func newPass(b *onnx.Builder, types *infer.Types, rules map[string]operator, g *
 		}
 	}
 	p.carried = carrying(p.nodes, p)
+	p.layout = p.constantKernels()
 	return p
 }
 

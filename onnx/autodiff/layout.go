@@ -18,10 +18,25 @@ import (
 // AVX-512, 8 on AVX2).
 const blockedLayout = 16
 
+// constantKernels reports whether there are convolutions, all with weights that are
+// the same in every run: only then does ONNX Runtime use the layout.
+func (p *pass) constantKernels() bool {
+	found := false
+	for _, n := range p.nodes {
+		if n.Op == "Conv" && n.Domain == "" {
+			if p.types.Constant(n.Inputs[1]) == nil {
+				return false
+			}
+			found = true
+		}
+	}
+	return found
+}
+
 // blocked reports whether ONNX Runtime may keep a value in its blocked layout.
 func (p *pass) blocked(value string) bool {
 	shape := p.shape(value)
-	return p.float == onnx.Float32 && len(shape) == 4 && shape[1].Size > 0 && shape[1].Size%blockedLayout == 0
+	return p.layout && p.float == onnx.Float32 && len(shape) == 4 && shape[1].Size > 0 && shape[1].Size%blockedLayout == 0
 }
 
 // depthwise multiplies value, which has the channels of like, by a factor.
