@@ -52,9 +52,7 @@ not see what the model does there. The exit code is 1 where the check fails.`,
 		if err != nil {
 			return err
 		}
-		d := train.FromDataset(records)
-		d.X = d.X[:min(n, records.Len())*records.Schema.Width()]
-		check, err := train.CheckGradient(c.Context(), m, d, train.Options{})
+		check, err := train.CheckGradient(c.Context(), m, train.FromDataset(records), n, train.Options{})
 		var not *autodiff.NotDifferentiable
 		var none *autodiff.NoPath
 		switch {

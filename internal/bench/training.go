@@ -95,7 +95,7 @@ var cifar10 = task{
 	name: "cifar10-resnet20", training: "cifar10/train.npz", held: "cifar10/test.npz",
 	model: network.ResNet20(3, 32, 32, 10, 1),
 	options: train.Options{
-		Epochs: 12, Batch: 64, Seed: 1,
+		Epochs: 10, Batch: 64, Seed: 1,
 		Optimizer: train.Optimizer{Method: train.SGD, Rate: 0.1, Momentum: 0.9, Nesterov: true, Decay: 5e-4},
 		Schedule:  train.Schedule{Kind: train.OneCycle},
 		Augment:   train.Augmentation{Crop: 4, Flip: true},

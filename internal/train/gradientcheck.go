@@ -40,13 +40,14 @@ func (c *GradientCheck) Passed() bool {
 }
 
 // CheckGradient differentiates a classifier's loss with respect to its input, for
-// every example, and compares the derivative along several directions with central
+// each of the first n examples, and compares the derivative along several directions with central
 // differences. The loss of those is computed here, from the model's scores. It is
 // the cross-entropy of the class with the smallest score, whose gradient does not
-// vanish where the model is sure. Classes of the examples are not looked at.
+// vanish where the model is sure. Classes of the examples are not looked at; all of
+// them together give the units of the input, its standard deviations.
 //
 // The error is a *autodiff.NotDifferentiable or *autodiff.NoPath where the model has no gradient.
-func CheckGradient(ctx context.Context, m *onnx.Model, d *Data, o Options) (*GradientCheck, error) {
+func CheckGradient(ctx context.Context, m *onnx.Model, d *Data, n int, o Options) (*GradientCheck, error) {
 	d = &Data{X: d.X, Shape: d.Shape, Classes: make([]int32, d.Len())}
 	o = Options{Output: o.Output, Threads: o.Threads, Library: o.Library, Seed: o.Seed, Batch: 1}
 	if err := o.complete(d); err != nil {
@@ -68,7 +69,7 @@ func CheckGradient(ctx context.Context, m *onnx.Model, d *Data, o Options) (*Gra
 		return nil, err
 	}
 	defer c.close()
-	for i := range d.Len() {
+	for i := range min(n, d.Len()) {
 		row, err := c.check(ctx, i)
 		if err != nil {
 			return nil, err

@@ -19,11 +19,6 @@ func rowSums() *onnx.Model {
 }
 
 func TestRowsGiveWhatTheWholeBatchGives(t *testing.T) {
-	s, err := New(rowSums(), Options{Threads: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
 	const rows = 11
 	x := make([]float32, rows*3)
 	for i := range x {
@@ -32,7 +27,11 @@ func TestRowsGiveWhatTheWholeBatchGives(t *testing.T) {
 	for _, size := range []int64{1, 3, 4, 11, 50} {
 		for _, workers := range []int{1, 2, 5} {
 			sums, doubles := make([]float32, rows), make([]float32, rows*3)
-			r, err := s.BindRows([]*Tensor{NewTensor(x, rows, 3)}, []*Tensor{NewTensor(sums, rows), NewTensor(doubles, rows, 3)}, size, workers)
+			w, err := NewWorkers(rowSums(), Options{}, workers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := w.Bind([]*Tensor{NewTensor(x, rows, 3)}, []*Tensor{NewTensor(sums, rows), NewTensor(doubles, rows, 3)}, size)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -42,6 +41,9 @@ func TestRowsGiveWhatTheWholeBatchGives(t *testing.T) {
 				}
 			}
 			r.Close()
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
 			for i := range rows {
 				if want := x[3*i] + x[3*i+1] + x[3*i+2]; sums[i] != want || doubles[3*i+2] != 2*x[3*i+2] {
 					t.Fatalf("by %d rows, %d workers: row %d has the sum %v, want %v", size, workers, i, sums[i], want)
@@ -52,30 +54,31 @@ func TestRowsGiveWhatTheWholeBatchGives(t *testing.T) {
 }
 
 func TestRowsRefuse(t *testing.T) {
-	s, err := New(rowSums(), Options{Threads: 1})
+	if _, err := NewWorkers(rowSums(), Options{}, 0); err == nil {
+		t.Error("there are no workers, and no error")
+	}
+	w, err := NewWorkers(rowSums(), Options{}, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer w.Close()
 	x := NewTensor(make([]float32, 12), 4, 3)
 	sums, doubles := NewTensor(make([]float32, 4), 4), NewTensor(make([]float32, 12), 4, 3)
 	for name, c := range map[string]struct {
 		inputs, outputs []*Tensor
 		size            int64
-		workers         int
 	}{
-		"no rows at a time": {[]*Tensor{x}, []*Tensor{sums, doubles}, 0, 1},
-		"no workers":        {[]*Tensor{x}, []*Tensor{sums, doubles}, 1, 0},
-		"no memory":         {[]*Tensor{x}, []*Tensor{sums, nil}, 1, 1},
-		"other rows":        {[]*Tensor{x}, []*Tensor{NewTensor(make([]float32, 5), 5), doubles}, 1, 1},
+		"no rows at a time": {[]*Tensor{x}, []*Tensor{sums, doubles}, 0},
+		"no memory":         {[]*Tensor{x}, []*Tensor{sums, nil}, 1},
+		"other rows":        {[]*Tensor{x}, []*Tensor{NewTensor(make([]float32, 5), 5), doubles}, 1},
 	} {
-		if _, err := s.BindRows(c.inputs, c.outputs, c.size, c.workers); err == nil {
+		if _, err := w.Bind(c.inputs, c.outputs, c.size); err == nil {
 			t.Errorf("%s: it is bound", name)
 		}
 	}
 	ended, stop := context.WithCancel(context.Background())
 	stop()
-	r, err := s.BindRows([]*Tensor{x}, []*Tensor{sums, doubles}, 1, 2)
+	r, err := w.Bind([]*Tensor{x}, []*Tensor{sums, doubles}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
