@@ -37,12 +37,14 @@ func trainingStep() benchmark {
 				goPart = append(goPart, 1-(p.Runtime-inRuntime).Seconds()/step.Seconds())
 			}
 			inRuntime = p.Runtime
+			time.Sleep(pause)
 			start := time.Now()
 			if e := forward.run(ctx); e != nil {
 				err = e
 			}
+			forwards = append(forwards, time.Since(start))
+			time.Sleep(pause)
 			last = time.Now()
-			forwards = append(forwards, last.Sub(start))
 		}}
 		if _, failed := train.Run(ctx, m, noise(rounds*batch), options); failed != nil {
 			return nil, failed

@@ -505,27 +505,3 @@ func inferred(m *onnx.Model) (*infer.Types, error) {
 	}
 	return types, nil
 }
-
-// State writes down the types of the values in between, as far as they are known, so
-// that the runtime need not find them again: it cannot always, and then it leaves
-// images out of the layout that convolutions run fastest in.
-func (g *Graph) State() error {
-	types, err := inferred(g.model)
-	if err != nil {
-		return err
-	}
-	stated := map[string]bool{}
-	for _, list := range [][]onnx.Value{g.Graph.Inputs, g.Graph.Outputs, g.Graph.Values} {
-		for _, v := range list {
-			stated[v.Name] = true
-		}
-	}
-	for _, n := range g.Graph.Nodes {
-		for _, o := range n.Outputs {
-			if t := types.Of(o); o != "" && !stated[o] && t.Kind == onnx.KindTensor && t.Shape != nil {
-				g.Graph.Values = append(g.Graph.Values, onnx.Value{Name: o, Type: t})
-			}
-		}
-	}
-	return nil
-}

@@ -412,12 +412,11 @@ func (p *pass) slidingBack(n *onnx.Node, kernel []int64) (*window, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, okIn := p.shape(n.Inputs[0]).Sizes()
-	out, okOut := p.shape(n.Outputs[0]).Sizes()
+	in, _ := p.shape(n.Inputs[0]).Sizes()
+	out, _ := p.shape(n.Outputs[0]).Sizes()
 	if len(in) != len(kernel)+2 || len(out) != len(in) {
 		return nil, errors.New("the shapes of its input and output are not known")
 	}
-	_, _ = okIn, okOut
 	extra := n.Ints("output_padding")
 	for i := range kernel {
 		if in[i+2] < 0 || out[i+2] < 0 {
