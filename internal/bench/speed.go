@@ -246,9 +246,19 @@ func overhead() benchmark {
 		if err != nil {
 			return nil, err
 		}
+		parts, err := bind(derived, batch, 4)
+		if err != nil {
+			return nil, err
+		}
+		defer parts.close()
+		byRows, err := allocated(ctx, parts)
+		if err != nil {
+			return nil, err
+		}
 		return []figure{
 			{name, n.Seconds() / s.Seconds(), "max", 0.03},
 			{"allocation-growth-bytes/cnn5", many - one, "max", 0},
+			{"allocation-growth-bytes/cnn5-by-rows", byRows - one, "max", 0},
 		}, nil
 	}}
 }

@@ -2,7 +2,9 @@ package autodiff
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"assay/internal/model/ort"
@@ -152,5 +154,38 @@ func TestSimplify(t *testing.T) {
 	}
 	if kept.Graph.Nodes[1].Op != "Relu" {
 		t.Errorf("a value that was to be kept is gone")
+	}
+}
+
+// TestGreatestByAHair: of two elements of a window that are neighbours in float32,
+// the mask made in the blocked layout gives all of the gradient to the greater, and
+// those that tie share it.
+func TestGreatestByAHair(t *testing.T) {
+	const channels = 16
+	b := onnx.NewBuilder("hair")
+	identity := make([]float32, channels*channels)
+	for i := range channels {
+		identity[i*channels+i] = 1
+	}
+	x := b.Input("x", onnx.Float32, "batch", channels, 2, 2)
+	y := b.Op("Conv", nil, x, b.Weight(onnx.NewTensor("identity", identity, channels, channels, 1, 1)))
+	y = b.Op("Relu", nil, b.Op("MaxPool", onnx.Attrs{"kernel_shape": []int64{2, 2}, "strides": []int64{2, 2}}, y))
+	b.Output(b.Op("Flatten", nil, y), onnx.Float32, onnx.Dims("batch", channels))
+
+	values := make([]float32, channels*4)
+	want := make([]float32, channels*4)
+	for c := range channels {
+		top := float32(math.Ldexp(1+float64(c)/channels, c-8))
+		window, share := values[4*c:4*c+4], want[4*c:4*c+4]
+		window[1], window[2], window[3] = math.Nextafter32(top, 0), top, -top
+		share[2] = 1
+		if c%2 == 1 {
+			window[0] = top
+			share[0], share[2] = 0.5, 0.5
+		}
+	}
+	got := inputGradient(t, b.Model(), false, ort.NewTensor(values, 1, channels, 2, 2))
+	if !slices.Equal(got, want) {
+		t.Errorf("the gradient is\n%v, not\n%v", got, want)
 	}
 }
