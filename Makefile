@@ -41,7 +41,8 @@ fuzz:
 
 # Measured figures, one line each: bench NAME VALUE max|min LIMIT
 bench: $(runtime)
-	go run ./internal/bench
+	go build -o bin/bench ./internal/bench
+	bin/bench
 
 generate:
 	go generate ./...

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	binding "github.com/yalue/onnxruntime_go"
+
 	"assay/onnx"
 )
 
@@ -46,9 +48,20 @@ func (w *Workers) Close() error {
 	return err
 }
 
-// Rows are workers together with the tensors they run on.
+// Rows are workers together with the tensors they run on. They are for one goroutine.
 type Rows struct {
-	parts [][]*Binding // of each worker, all parts of the batch
+	parts   [][]*prepared // of each worker, all parts of the batch
+	next    atomic.Int64  // part to run
+	running sync.WaitGroup
+	mu      sync.Mutex
+	err     error // the first of a run
+}
+
+// prepared is a binding with everything handed to the runtime beforehand, so that a
+// run allocates nothing, and a batch of many parts no more than one of few.
+type prepared struct {
+	*Binding
+	io *binding.IoBinding
 }
 
 // Bind prepares runs over the same tensors, as Session.Bind does, in parts of up to
@@ -61,16 +74,16 @@ func (w *Workers) Bind(inputs, outputs []*Tensor, size int64) (*Rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Rows{parts: make([][]*Binding, len(w.sessions))}
+	r := &Rows{parts: make([][]*prepared, len(w.sessions))}
 	for i, s := range w.sessions {
 		for from := int64(0); from < total; from += size {
 			to := min(from+size, total)
-			b, err := s.Bind(cut(inputs, from, to), cut(outputs, from, to))
+			p, err := s.prepare(cut(inputs, from, to), cut(outputs, from, to))
 			if err != nil {
 				r.Close()
 				return nil, err
 			}
-			r.parts[i] = append(r.parts[i], b)
+			r.parts[i] = append(r.parts[i], p)
 		}
 	}
 	return r, nil
@@ -106,31 +119,121 @@ func cut(tensors []*Tensor, from, to int64) []*Tensor {
 	return out
 }
 
-// Run runs the model once on all rows. The first error, or the end of the context,
-// ends it early.
-func (r *Rows) Run(ctx context.Context) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var next atomic.Int64
-	var running sync.WaitGroup
-	for _, parts := range r.parts {
-		running.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(parts)) && ctx.Err() == nil; i = next.Add(1) - 1 {
-				if err := parts[i].Run(ctx); err != nil {
-					stop(err)
-				}
-			}
-		})
+// prepare binds tensors, all of which share their memory with the runtime.
+func (s *Session) prepare(inputs, outputs []*Tensor) (_ *prepared, err error) {
+	b, err := s.Bind(inputs, outputs)
+	if err != nil {
+		return nil, err
 	}
-	running.Wait()
-	return context.Cause(ctx)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	p := &prepared{Binding: b}
+	if s.session == nil {
+		err = fmt.Errorf("%s: its session is closed", s.name)
+	} else {
+		p.io, err = s.session.CreateIoBinding()
+	}
+	if err == nil {
+		err = p.handOver()
+	}
+	if err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// handOver gives the runtime its handles of the tensors.
+func (p *prepared) handOver() error {
+	s := p.call.session
+	for i, name := range s.inputNames() {
+		if err := p.io.BindInput(name, p.call.in[i]); err != nil {
+			return fmt.Errorf("%s: input %q: %w", s.name, name, err)
+		}
+	}
+	for i, v := range p.call.out {
+		if err := p.io.BindOutput(s.outputs[i].Name, v); err != nil {
+			return p.call.outputError(i, err)
+		}
+	}
+	return nil
+}
+
+func (p *prepared) run() error {
+	s := p.call.session
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.session == nil {
+		return fmt.Errorf("%s: its session is closed", s.name)
+	}
+	if err := s.session.RunWithBinding(p.io); err != nil {
+		return fmt.Errorf("%s: the run failed: %w", s.name, err)
+	}
+	return nil
+}
+
+// Close frees what the part was prepared with.
+func (p *prepared) Close() {
+	if p.io != nil {
+		p.io.Destroy()
+	}
+	p.Binding.Close()
+}
+
+// Run runs the model once on all rows. The first error, or the end of the context,
+// ends it after the parts that run by then.
+func (r *Rows) Run(ctx context.Context) error {
+	if r.parts == nil {
+		return errors.New("this binding of a session's workers is closed")
+	}
+	r.next.Store(0)
+	r.err = nil
+	r.running.Add(len(r.parts))
+	for _, parts := range r.parts[1:] {
+		go r.work(ctx, parts)
+	}
+	r.work(ctx, r.parts[0])
+	r.running.Wait()
+	return r.err
+}
+
+// work runs parts that no other worker has taken, until there are none.
+func (r *Rows) work(ctx context.Context, parts []*prepared) {
+	defer r.running.Done()
+	for {
+		i := r.next.Add(1) - 1
+		if i >= int64(len(parts)) {
+			return
+		}
+		err := ctx.Err()
+		if err != nil {
+			err = context.Cause(ctx)
+		} else {
+			err = parts[i].run()
+		}
+		if err != nil {
+			r.fail(err)
+			r.next.Store(int64(len(parts))) // there is no more to do
+			return
+		}
+	}
+}
+
+// fail keeps the first error of a run.
+func (r *Rows) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.err = err
+	}
 }
 
 // Close gives back what the runs were prepared with.
 func (r *Rows) Close() {
 	for _, parts := range r.parts {
-		for _, b := range parts {
-			b.Close()
+		for _, p := range parts {
+			p.Close()
 		}
 	}
+	r.parts = nil
 }

@@ -53,6 +53,32 @@ func TestRowsGiveWhatTheWholeBatchGives(t *testing.T) {
 	}
 }
 
+func TestRowsAllocateTheSameForAnyNumberOfParts(t *testing.T) {
+	w, err := NewWorkers(rowSums(), Options{}, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	allocated := func(rows int64) float64 {
+		x, sums, doubles := make([]float32, 3*rows), make([]float32, rows), make([]float32, 3*rows)
+		r, err := w.Bind([]*Tensor{NewTensor(x, rows, 3)}, []*Tensor{NewTensor(sums, rows), NewTensor(doubles, rows, 3)}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		return testing.AllocsPerRun(20, func() {
+			if err := r.Run(ctx); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if few, many := allocated(2), allocated(200); many > few {
+		t.Errorf("a run of 200 parts allocates %v times, one of 2 parts %v times", many, few)
+	}
+}
+
 func TestRowsRefuse(t *testing.T) {
 	if _, err := NewWorkers(rowSums(), Options{}, 0); err == nil {
 		t.Error("there are no workers, and no error")
@@ -82,8 +108,14 @@ func TestRowsRefuse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
 	if err := r.Run(ended); err != context.Canceled {
 		t.Errorf("with a context at its end, a run gives %v", err)
+	}
+	if err := r.Run(context.Background()); err != nil {
+		t.Errorf("after a run that ended early: %v", err)
+	}
+	r.Close()
+	if err := r.Run(context.Background()); err == nil {
+		t.Error("once closed, it runs")
 	}
 }

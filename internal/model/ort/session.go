@@ -189,11 +189,7 @@ func (s *Session) start(opts Options, start starter) (*Session, error) {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
 	defer o.Destroy()
-	inputs := valueNames(s.inputs)
-	if len(inputs) == 0 {
-		inputs = []string{placeholder}
-	}
-	if s.session, err = start(inputs, valueNames(s.outputs), o); err != nil {
+	if s.session, err = start(s.inputNames(), valueNames(s.outputs), o); err != nil {
 		return nil, fmt.Errorf("%s: ONNX Runtime refuses it: %w", s.name, err)
 	}
 	return s, nil
@@ -225,6 +221,14 @@ func (opts Options) settings() (*binding.SessionOptions, error) {
 		return nil, err
 	}
 	return o, nil
+}
+
+// inputNames are the names of what the runtime is given.
+func (s *Session) inputNames() []string {
+	if len(s.inputs) == 0 {
+		return []string{placeholder}
+	}
+	return valueNames(s.inputs)
 }
 
 // Inputs are the values that a run must be given, in order.
