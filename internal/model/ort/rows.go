@@ -175,7 +175,7 @@ func (p *prepared) run() error {
 // Close frees what the part was prepared with.
 func (p *prepared) Close() {
 	if p.io != nil {
-		p.io.Destroy()
+		_ = p.io.Destroy()
 	}
 	p.Binding.Close()
 }
