@@ -111,7 +111,7 @@ func convGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
 		}
 	}
 	if p.wants(weight) {
-		if grads[1], err = p.convWeight(w, x, dy[0], weight, group); err != nil {
+		if grads[1], err = p.convWeight(w, x, dy[0], x, n.Outputs[0], weight, group); err != nil {
 			return nil, err
 		}
 	}
@@ -270,100 +270,6 @@ func flipView[T onnx.Element](t *onnx.Tensor, group int64) (*onnx.Tensor, error)
 	return onnx.NewTensor(t.Name, dst, shape...), nil
 }
 
-// convWeight is the gradient of weights [M, C/g, k...] that led from x [N, C, ...]
-// to a value with the gradient dy [N, M, ...]: for each tap of the kernel the
-// product over all examples and places of dy and the part of x under that tap.
-func (p *pass) convWeight(w *window, x, dy, weight string, group int64) (string, error) {
-	sizes, _ := p.shape(weight).Sizes()
-	if group < 1 || sizes[0]%group != 0 {
-		return "", fmt.Errorf("its %d kernels do not divide into %d groups", sizes[0], group)
-	}
-	m, c := sizes[0]/group, sizes[1]
-	padded := x
-	if slices.Max(w.pads()) > 0 {
-		padded = p.Op("Pad", nil, x, p.Ints(w.padsOfAll()...))
-	}
-	rows := p.Op("Reshape", nil, dy, p.Ints(0, group, m, -1))
-	starts, ends, axes, steps, err := p.taps(w, dy)
-	if err != nil {
-		return "", err
-	}
-	var taps []string
-	for i := range starts {
-		seen := p.Op("Slice", nil, padded, starts[i], ends[i], axes, steps)
-		columns := p.transposed(p.Op("Reshape", nil, seen, p.Ints(0, group, c, -1)), 4)
-		products := p.Op("MatMul", nil, rows, columns) // [N, g, M/g, C/g]
-		taps = append(taps, p.Op("ReduceSum", onnx.Attrs{"keepdims": int64(0)}, products, p.Ints(0)))
-	}
-	if len(taps) == 1 {
-		return p.Op("Reshape", nil, taps[0], p.Ints(sizes...)), nil
-	}
-	stacked := p.Op("Concat", onnx.Attrs{"axis": int64(0)}, taps...) // [taps·g, M/g, C/g]
-	stacked = p.Op("Reshape", nil, stacked, p.Ints(int64(len(taps)), sizes[0]*c))
-	return p.Op("Reshape", nil, p.transposed(stacked, 2), p.Ints(sizes...)), nil
-}
-
-// padsOfAll is the padding with zeros for the batch and channel dimensions.
-func (w *window) padsOfAll() []int64 {
-	none := []int64{0, 0}
-	return slices.Concat(none, w.before, none, w.after)
-}
-
-// taps gives, for each tap of the kernel, the starts and ends of the slice of the
-// padded input that the tap sees, one element for each place of dy.
-func (p *pass) taps(w *window, dy string) (starts, ends []string, axes, steps string, err error) {
-	spatial := w.spatial()
-	shape := p.shape(dy)
-	if shape == nil {
-		shape = make(onnx.Shape, spatial+2)
-		for i := range shape {
-			shape[i].Size = -1
-		}
-	}
-	if len(shape) != spatial+2 {
-		return nil, nil, "", "", errors.New("its output does not have the rank of its window")
-	}
-	offsets := [][]int64{{}}
-	for i, k := range w.kernel {
-		var next [][]int64
-		for _, o := range offsets {
-			for j := range k {
-				next = append(next, append(slices.Clone(o), j*w.dilations[i]))
-			}
-		}
-		offsets = next
-	}
-	dims := upTo(int64(spatial))
-	for i := range dims {
-		dims[i] += 2
-	}
-	// The extent of what a tap sees: strides·(places-1) + 1.
-	sizes, fixed := shape[2:].Sizes()
-	extent := ""
-	if fixed {
-		for i := range sizes {
-			sizes[i] = w.strides[i]*(sizes[i]-1) + 1
-		}
-	} else {
-		places := p.Op("Slice", nil, p.Op("Shape", nil, dy), p.Ints(2), p.Ints(int64(spatial+2)))
-		extent = p.Op("Mul", nil, p.Op("Sub", nil, places, p.Ints(1)), p.Ints(w.strides...))
-		extent = p.Op("Add", nil, extent, p.Ints(1))
-	}
-	for _, o := range offsets {
-		starts = append(starts, p.Ints(o...))
-		if !fixed {
-			ends = append(ends, p.Op("Add", nil, extent, p.Ints(o...)))
-			continue
-		}
-		end := slices.Clone(sizes)
-		for i := range end {
-			end[i] += o[i]
-		}
-		ends = append(ends, p.Ints(end...))
-	}
-	return starts, ends, p.Ints(dims...), p.Ints(w.strides...), nil
-}
-
 // convTransposeGradient: a ConvTranspose is the adjoint of a Conv with the same
 // weights, so its input's gradient is that Conv of dY.
 func convTransposeGradient(p *pass, n *onnx.Node, dy []string) ([]string, error) {
@@ -385,7 +291,7 @@ func convTransposeGradient(p *pass, n *onnx.Node, dy []string) ([]string, error)
 	}
 	if p.wants(weight) {
 		// The roles of input and output are swapped: dY is what the taps see.
-		if grads[1], err = p.convWeight(w, dy[0], x, weight, group); err != nil {
+		if grads[1], err = p.convWeight(w, dy[0], x, n.Outputs[0], x, weight, group); err != nil {
 			return nil, err
 		}
 	}

@@ -308,6 +308,7 @@ func convolutionRows() []shapeRow {
 		conv([]operand{x("N 2 4 5 4"), w("3 2 3 2 3"), w("3")}, onnx.Attrs{"pads": l(1, 0, 1, 1, 1, 1)}),
 		conv([]operand{x("N 2 5 4 5"), w("4 1 2 2 3"), w("4")}, onnx.Attrs{"strides": l(2, 1, 2), "group": int64(2)}),
 		conv([]operand{x("N 4 3 3"), w("6 4 3 3"), w("6")}, nil),
+		conv([]operand{x("N 4 3 3"), w("6 4 3 3")}, onnx.Attrs{"dilations": l(4, 4), "pads": l(4, 4, 4, 4)}), // taps that see padding alone
 	}
 	for _, mode := range []string{"SAME_UPPER", "SAME_LOWER", "VALID"} {
 		rows = append(rows, conv(plain, onnx.Attrs{"auto_pad": mode}), conv([]operand{x("N 4 H W"), w("6 4 2 4")}, onnx.Attrs{"auto_pad": mode}))
