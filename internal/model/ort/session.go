@@ -78,6 +78,12 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 }
 
 func (s *Session) startFromModel(m *onnx.Model, opts Options) (*Session, error) {
+	if err := Load(opts.Library); err != nil {
+		return nil, err
+	}
+	if opts.Optimization == OptimizeAll {
+		m = inBlocks(m)
+	}
 	weights := int64(0)
 	for _, t := range m.Graph.Initializers {
 		weights += t.Type.ByteSize(t.Len())
