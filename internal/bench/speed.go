@@ -66,7 +66,7 @@ type bound struct {
 func bindRandom(ctx context.Context, m *onnx.Model, n int64) (*bound, error) {
 	var best *bound
 	var bestTime time.Duration
-	for _, rows := range []int64{n, 2, 4, 8, 16} {
+	for _, rows := range []int64{n, 1, 2, 4, 8, 16} {
 		if rows > n || rows == n && best != nil {
 			continue
 		}
