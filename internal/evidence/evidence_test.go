@@ -56,6 +56,19 @@ func sealed(t *testing.T) (*Run, *Key) {
 	return r, key
 }
 
+// pack gives a text as it is in a file of records.
+func pack(text string) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write([]byte(text)); err != nil {
+		panic(err) // memory does not fail
+	}
+	if err := z.Close(); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
 func TestRecordsComeBack(t *testing.T) {
 	r := newRun(t)
 	want := []record{{1, true}, {2, false}, {3, true}}
@@ -77,13 +90,6 @@ func TestRecordsComeBack(t *testing.T) {
 
 func TestDamagedRecords(t *testing.T) {
 	r := newRun(t)
-	pack := func(text string) []byte {
-		var b bytes.Buffer
-		z := gzip.NewWriter(&b)
-		z.Write([]byte(text))
-		z.Close()
-		return b.Bytes()
-	}
 	whole := pack(`{"Unit":1}`)
 	for name, content := range map[string][]byte{
 		"no gzip": []byte("{}"), "cut": whole[:len(whole)-6], "no JSON": pack("{"), "unknown field": pack(`{"Other":1}`), "wrong type": pack(`{"Unit":"a"}`),
@@ -273,11 +279,7 @@ func TestNamesStayInTheFolder(t *testing.T) {
 }
 
 func FuzzRecords(f *testing.F) {
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	z.Write([]byte("{\"Unit\":1,\"Success\":true}\n{\"Unit\":2}\n"))
-	z.Close()
-	f.Add(b.Bytes())
+	f.Add(pack("{\"Unit\":1,\"Success\":true}\n{\"Unit\":2}\n"))
 	f.Add([]byte("\x1f\x8b"))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, packed []byte) {
