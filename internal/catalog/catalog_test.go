@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -270,7 +271,7 @@ func TestOverride(t *testing.T) {
 		{"goal evasion-prevent, level high, criterion, limit", "0.05", "0.02", tumour, name + ":8"},
 		{"goal evasion-prevent, level high, criterion, sampling, n", "2000", "5000", tumour, name + ":9"},
 		{"goal evasion-prevent, level high, criterion, sampling, assumed", "0.025", "0.01", tumour, name + ":9"},
-		{"goal evasion-prevent, level high, criterion, checks", "positive-control, negative-control, known-answer, confirmed, grows-with-budget, iterative-not-weaker, black-box-not-stronger, converged, gradients-not-masked", "positive-control", tumour, name + ":10"},
+		{"goal evasion-prevent, level high, criterion, checks", "attack-enabled, enough-units, counterexamples-confirmed, positive-control, negative-control, known-answer, iterative-beats-single-step, white-box-beats-black-box, success-grows-with-budget, large-budget-succeeds, converged, gradients-not-masked", "positive-control", tumour, name + ":10"},
 		{"goal evasion-prevent, level high, criterion, cost clean-accuracy-loss, limit", "0.05", "0.01", tumour, name + ":12"},
 		{"goal evasion-prevent, level high, criterion, cost false-alarm-rate", "", "metric false-alarm-rate, relation at-most, limit 0.1", tumour, name + ":13"},
 		{"attacker moderate, perturbation image Linf, eps", "0.0314", "0.0157", tissue, name + ":25"},
@@ -317,6 +318,8 @@ func TestBadFiles(t *testing.T) {
 		{"format: assay-catalogue/1\ncells:\n  - {cell: evasion/prevent, why: x, mappings: {atlas: [AML.T15]}}", `"AML.T15"`},
 		{"format: assay-catalogue/1\ncells:\n  - {cell: evasion/prevent, why: x, mappings: {bsi: [A]}}", `"bsi"`},
 		{"format: assay-catalogue/1\ngoals: " + strings.Repeat("[", 500) + strings.Repeat("]", 500), ""},
+		{"format: assay-catalogue/1\ngoals: " + strings.Repeat("[", maxFile-100), ""},
+		{"format: assay-catalogue/1\neverywhere:\n" + numbered(40_000), "more than 1000 entries"},
 		{"format: assay-catalogue/1\n# " + strings.Repeat("x", maxFile), "larger than 1 MB"},
 	} {
 		name := write(t, test.text)
@@ -332,6 +335,15 @@ func TestBadFiles(t *testing.T) {
 	if _, err := Open("missing.yaml"); err == nil {
 		t.Error("no error for a missing file")
 	}
+}
+
+// numbered is a mapping of so many fields.
+func numbered(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "  k%d: [a]\n", i)
+	}
+	return b.String()
 }
 
 func FuzzOpen(f *testing.F) {

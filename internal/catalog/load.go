@@ -23,6 +23,7 @@ var embedded embed.FS
 const (
 	maxFile  = 1 << 20 // bytes
 	maxDepth = 16      // of lists and mappings within each other
+	maxNodes = 1000    // fields of one mapping, entries of one list
 )
 
 // Default gives the embedded catalogue.
@@ -154,13 +155,16 @@ func decode(data []byte) (*yaml.Node, error) {
 }
 
 // plain refuses what a catalogue has no use for: aliases, which make a small file large,
-// and depth without end.
+// and depth and length without end.
 func plain(n *yaml.Node, depth int) error {
 	if n.Kind == yaml.AliasNode || n.Anchor != "" {
 		return fmt.Errorf("line %d: write out what is repeated: anchors and aliases are not read", n.Line)
 	}
 	if depth > maxDepth {
 		return fmt.Errorf("line %d: lists and mappings are more than %d deep", n.Line, maxDepth)
+	}
+	if len(n.Content) > 2*maxNodes {
+		return fmt.Errorf("line %d: a list or mapping has more than %d entries", n.Line, maxNodes)
 	}
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!merge" {
 		return fmt.Errorf("line %d: write out what is repeated: merge keys are not read", n.Line)
