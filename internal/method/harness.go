@@ -44,7 +44,7 @@ type MethodResult struct {
 	Unconfirmed bool      `json:"unconfirmed,omitempty"` // only in a batch was another class seen: no success
 	Queries     int       `json:"queries"`
 	Exhausted   bool      `json:"exhausted,omitempty"` // the attacker's queries did not suffice
-	Undefined   int       `json:"undefined,omitempty"` // rows to which the model answered with what is no number
+	Undefined   int       `json:"undefined,omitempty"` // rows to which the model answered with scores or a slope that are no numbers
 	Distance    float64   `json:"distance,omitempty"`  // of Example from the input, in the norm and the domain's scale
 	Example     []float32 `json:"-"`                   // the adversarial example, nil without success
 }

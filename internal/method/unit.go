@@ -173,6 +173,15 @@ func (u *unit) Gradient(ctx context.Context, loss model.Loss, target int, x []fl
 	if err := u.ask(ctx, assay.Gradients, q); err != nil {
 		return Gradient{}, err
 	}
+	lost := false
+	for i, v := range q.slope {
+		if !finite(v) {
+			q.slope[i], lost = 0, true
+		}
+	}
+	if lost && winner(q.scores) >= 0 { // else it is counted
+		u.undefined++
+	}
 	g := Gradient{Loss: q.value, Slope: q.slope, Scores: make([]float32, u.run.classes)}
 	for i, v := range q.scores {
 		g.Scores[i] = float32(v)
