@@ -12,6 +12,9 @@ var benchmarks = []benchmark{
 	gradientOverForward("transformer4", 3.0, transformer),
 	overhead(),
 	trainingStep(),
+	sequential(0.05),
+	sequential(0.1),
+	sequential(0.2),
 	training(mnist),
 	training(cifar10),
 }
