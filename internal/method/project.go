@@ -42,12 +42,25 @@ func (s *Space) clip(i int, v float32) float32 {
 // at gives number i at an offset from clean in its scale, or so near that float32
 // does not put it further away.
 func (s *Space) at(i int, offset float64) float32 {
-	clean := s.Clean[i]
-	v := float32(min(max(float64(clean)+offset*float64(s.Domain.Scale[i]), -math.MaxFloat32), math.MaxFloat32))
-	for v != clean && math.Abs(s.offset(i, v)) > math.Abs(offset) {
-		v = math.Nextafter32(v, clean)
+	clean, scale := float64(s.Clean[i]), float64(s.Domain.Scale[i])
+	near := func(offset float64) float32 {
+		return float32(min(max(clean+offset*scale, -math.MaxFloat32), math.MaxFloat32))
 	}
-	return v
+	within := func(v float32) bool { return !(math.Abs(s.offset(i, v)) > math.Abs(offset)) }
+	v := near(offset)
+	if within(v) {
+		return v
+	}
+	if v = math.Nextafter32(v, s.Clean[i]); within(v) {
+		return v
+	}
+	// Where the number is small beside the clean one, it is float64 that cannot tell its neighbours apart.
+	for less := 0x1p-52; less < 1; less *= 2 {
+		if v = near(offset * (1 - less)); within(v) {
+			return v
+		}
+	}
+	return s.Clean[i]
 }
 
 // whole rounds number i towards clean, if it is to be a whole number.
