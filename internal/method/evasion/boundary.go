@@ -50,34 +50,38 @@ func (h *hops) at(x []float32, j int, offset float64) float32 {
 	return float32(float64(x[j]) + offset*float64(h.wide.Domain.Scale[j]))
 }
 
-// normal estimates the direction in which the boundary is left for the other class, from the
-// decisions at draws around a row, less their mean (equation 16). It has the length of all free numbers' offsets.
+// normal estimates the direction in which the boundary is left for the other class: the mean of
+// draws around a row, each with the sign of its decision less the mean decision (equation 16). It has one
+// number for each that is free.
 func (h *hops) normal(ctx context.Context, edge []float32, radius float64, draws int) ([]float64, error) {
-	draws = min(draws, h.left)
-	width := len(edge)
-	rows := make([]float32, 0, draws*width)
-	for range draws {
-		rows = append(rows, h.around(edge, radius)...)
-	}
-	other, err := h.ask(ctx, rows)
-	if err != nil {
-		return nil, err
-	}
-	mean := 0.0
-	for _, o := range other {
-		mean += sign(o) / float64(len(other))
-	}
-	if math.Abs(mean) == 1 {
-		mean = 0 // all alike: their mean direction is all there is
-	}
-	normal := make([]float64, len(h.free))
-	for i, o := range other {
-		for k, j := range h.free {
-			moved := (float64(rows[i*width+j]) - float64(edge[j])) / float64(h.wide.Domain.Scale[j])
-			normal[k] += (sign(o) - mean) * moved
+	width, asked, decided := len(edge), 0.0, 0.0
+	signed, all := make([]float64, len(h.free)), make([]float64, len(h.free))
+	for left := min(draws, h.left); left > 0; left -= together(width) {
+		var rows []float32
+		for range min(left, together(width)) {
+			rows = append(rows, h.around(edge, radius)...)
+		}
+		other, err := h.ask(ctx, rows)
+		if err != nil {
+			return nil, err
+		}
+		for i, o := range other {
+			asked++
+			decided += sign(o)
+			for k, j := range h.free {
+				moved := (float64(rows[i*width+j]) - float64(edge[j])) / float64(h.wide.Domain.Scale[j])
+				signed[k] += sign(o) * moved
+				all[k] += moved
+			}
 		}
 	}
-	return normal, nil
+	if math.Abs(decided) == asked {
+		return signed, nil // all decided alike: their mean direction is all there is
+	}
+	for k := range signed {
+		signed[k] -= decided / asked * all[k]
+	}
+	return signed, nil
 }
 
 // around draws a row at a radius.

@@ -118,44 +118,28 @@ func (h *hops) ask(ctx context.Context, rows []float32) ([]bool, error) {
 // startDraws is how many points of the domain are drawn where no input of another class is at hand.
 const startDraws = 100
 
-// start is a row of another class that the attacker can reach, nil if none is found:
-// the nearest of the pool, else of draws.
+// start is a row of another class that the attacker can reach, nil if none is found: the
+// nearest of the pool, brought into the domain, else the first of some draws.
 func (h *hops) start(ctx context.Context) ([]float32, error) {
 	pool, err := h.unit.Pool(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var near [][]float32
-	for _, x := range pool {
-		x = slices.Clone(x)
-		h.wide.Project(x)
-		near = append(near, x)
-	}
-	if x, err := h.nearest(ctx, near); x != nil || err != nil {
-		return x, err
-	}
+	pool = slices.Clone(pool)
+	slices.SortStableFunc(pool, func(a, b []float32) int { return cmp.Compare(h.wide.Distance(a), h.wide.Distance(b)) })
 	box := *h.wide
 	box.Norm = method.Linf // a draw from a ball without end is none; from the limits it is
-	for len(near) < len(pool)+startDraws {
+	for i := range len(pool) + startDraws {
 		x := make([]float32, len(box.Clean))
-		box.Random(h.unit.Rand(), x)
-		near = append(near, x)
-	}
-	return h.nearest(ctx, near[len(pool):])
-}
-
-// nearest gives the nearest of the rows that is of another class.
-func (h *hops) nearest(ctx context.Context, rows [][]float32) ([]float32, error) {
-	if len(rows) == 0 {
-		return nil, nil
-	}
-	slices.SortStableFunc(rows, func(a, b []float32) int { return cmp.Compare(h.wide.Distance(a), h.wide.Distance(b)) })
-	other, err := h.ask(ctx, slices.Concat(rows...))
-	if err != nil {
-		return nil, err
-	}
-	if i := slices.Index(other, true); i >= 0 {
-		return rows[i], nil
+		if i < len(pool) {
+			copy(x, pool[i])
+			h.wide.Project(x)
+		} else {
+			box.Random(h.unit.Rand(), x)
+		}
+		if other, err := h.ask(ctx, x); err != nil || other[0] {
+			return x, err
+		}
 	}
 	return nil, nil
 }

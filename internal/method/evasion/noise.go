@@ -13,8 +13,9 @@ import (
 // section 4.3, "try brute-force (random) search attacks").
 type Noise struct{ Draws int }
 
-// noiseBatch is how many draws are asked about at once.
-const noiseBatch = 50
+// together is how many rows of a width a unit asks about at once: few enough for the
+// memory of many units side by side.
+func together(width int) int { return min(max(1<<18/width, 1), 50) }
 
 // Describe tells what the method is.
 func (m Noise) Describe() method.Description {
@@ -27,9 +28,9 @@ func (m Noise) Describe() method.Description {
 
 // Perturb draws until it has found an adversarial example or made all draws.
 func (m Noise) Perturb(ctx context.Context, u method.Unit) error {
-	for left := m.Draws; left > 0 && !u.Found(); left -= noiseBatch {
-		width := len(u.Clean())
-		rows := make([]float32, min(left, noiseBatch)*width)
+	width := len(u.Clean())
+	for left := m.Draws; left > 0 && !u.Found(); left -= together(width) {
+		rows := make([]float32, min(left, together(width))*width)
 		for i := 0; i < len(rows); i += width {
 			u.Space().Random(u.Rand(), rows[i:i+width])
 		}

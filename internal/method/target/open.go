@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"assay/internal/method"
 	"assay/internal/model"
@@ -63,9 +64,11 @@ func Open(ctx context.Context, m *onnx.Model, o Options) (_ *Model, err error) {
 	case err == nil:
 		out.Gradient = g
 	case without(err):
-		out.NoGradient, err = err, nil
+		out.NoGradient = err
+	default:
+		return nil, err
 	}
-	return out, err
+	return out, nil
 }
 
 // without reports whether an error says that a model has no gradient.
@@ -84,16 +87,10 @@ func (m *Model) Hidden() bool {
 }
 
 // Close frees the model's memory.
-func (m *Model) Close() error {
-	var all []error
-	if m.Target.Model != nil {
-		all = append(all, m.Target.Model.Close())
+func (m *Model) Close() {
+	for _, c := range []io.Closer{m.Target.Model, m.Confirm, m.Gradient} {
+		if c != nil {
+			c.Close()
+		}
 	}
-	if m.Confirm != nil {
-		all = append(all, m.Confirm.Close())
-	}
-	if m.Gradient != nil {
-		all = append(all, m.Gradient.Close())
-	}
-	return errors.Join(all...)
 }

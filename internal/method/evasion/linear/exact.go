@@ -38,33 +38,37 @@ func (c *Classifier) Margin(s *method.Space, class int) float64 {
 	return best
 }
 
-// Limit is the eps from which on a unit can be broken, up to the eps given in the space:
-// infinite where it cannot even then.
+// Limit is the eps from which on a unit can be broken: infinite where it cannot within the
+// eps of the space.
 func (c *Classifier) Limit(s *method.Space, class int) float64 {
-	at := func(eps float64) bool {
-		within := *s
-		within.Eps = eps
-		return c.Margin(&within, class) > 0
-	}
-	low, high := 0.0, s.Eps
-	if !at(high) {
-		return math.Inf(1)
-	}
-	for range 60 {
-		if mid := (low + high) / 2; at(mid) {
-			high = mid
-		} else {
-			low = mid
+	scores, limit := c.Scores(s.Clean), math.Inf(1)
+	for k := range c.Classes {
+		if k == class {
+			continue
+		}
+		whole := *s
+		whole.Eps = math.Inf(1)
+		if eps := c.move(&whole, class, k).limit(s.Norm, scores[class]-scores[k]); eps <= s.Eps {
+			limit = min(limit, eps)
 		}
 	}
-	return high
+	return limit
 }
 
 // lead is the largest lead of class k over another.
 func (c *Classifier) lead(s *method.Space, over, k int) float64 {
-	scores := c.Scores(s.Clean)
-	m := move{slope: make([]float64, c.Width), low: make([]float64, c.Width), high: make([]float64, c.Width)}
-	d := s.Domain
+	scores, m, lambda := c.Scores(s.Clean), c.move(s, over, k), 0.0
+	if s.Norm == method.L2 {
+		lambda = m.multiplier(s.Eps)
+	}
+	_, gain := m.end(lambda)
+	return scores[k] - scores[over] + gain
+}
+
+// move is how a perturbation changes the lead of class k over another, and its limits: those of the
+// domain and eps for each number.
+func (c *Classifier) move(s *method.Space, over, k int) *move {
+	m, d := &move{make([]float64, c.Width), make([]float64, c.Width), make([]float64, c.Width)}, s.Domain
 	for j := range m.slope {
 		if d.Fixed != nil && d.Fixed[j] {
 			continue
@@ -74,12 +78,7 @@ func (c *Classifier) lead(s *method.Space, over, k int) float64 {
 		m.low[j] = min(max((float64(d.Low[j])-x)/scale, -s.Eps), 0)
 		m.high[j] = max(min((float64(d.High[j])-x)/scale, s.Eps), 0)
 	}
-	lambda := 0.0
-	if s.Norm == method.L2 {
-		lambda = m.multiplier(s.Eps)
-	}
-	_, gain := m.end(lambda)
-	return scores[k] - scores[over] + gain
+	return m
 }
 
 // move is a linear function of a perturbation within a box, in units of the scale.
@@ -122,6 +121,47 @@ func (m *move) multiplier(eps float64) float64 {
 			low = mid
 		} else {
 			high = mid
+		}
+	}
+	return high
+}
+
+// limit is the least length, in a norm, of a perturbation that gains more than what is needed.
+func (m *move) limit(norm method.Norm, needed float64) float64 {
+	if _, most := m.end(0); most <= needed {
+		return math.Inf(1)
+	}
+	if needed < 0 {
+		return 0
+	}
+	if norm == method.L2 {
+		// Every multiplier gives the perturbation that gains most at its length.
+		lambda := bisect(func(lambda float64) bool { _, gain := m.end(lambda); return gain <= needed })
+		length, _ := m.end(lambda)
+		return length
+	}
+	return bisect(func(eps float64) bool { return m.within(eps) > needed })
+}
+
+// within is the most that can be gained by numbers that each move by at most eps.
+func (m *move) within(eps float64) (gain float64) {
+	for j, v := range m.slope {
+		gain += max(v*min(m.high[j], eps), v*max(m.low[j], -eps))
+	}
+	return gain
+}
+
+// bisect finds the least positive number of which something holds that holds from there on.
+func bisect(holds func(float64) bool) float64 {
+	low, high := 0.0, 1.0
+	for !holds(high) && high < 1e300 {
+		low, high = high, 2*high
+	}
+	for range 100 {
+		if mid := (low + high) / 2; holds(mid) {
+			high = mid
+		} else {
+			low = mid
 		}
 	}
 	return high
