@@ -86,9 +86,13 @@ func (b *Battery) access(t method.Target) assay.Access {
 	return b.Attacker.Access
 }
 
-// Methods gives the battery's methods for a target.
+// Methods gives the battery's methods for a target, none of which asks for more than the attacker's queries at once.
 func (b *Battery) Methods(t method.Target) []method.Method {
-	return Defaults(b.access(t), b.Effort, b.Shape, b.Layout)
+	e := b.Effort
+	if most := b.Attacker.Queries; most > 0 {
+		e.Queries, e.Draws = min(e.Queries, most), min(e.Draws, most)
+	}
+	return Defaults(b.access(t), e, b.Shape, b.Layout)
 }
 
 // Observe runs the battery on units. What it gives for a unit depends on the seed and

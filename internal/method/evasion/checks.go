@@ -36,11 +36,6 @@ const (
 	left       = 0.05 // of the units, that may withstand an attacker without limits
 )
 
-// beyond by how much an eps must exceed the exact limit before a method is expected to
-// break a unit: gradients lead to the end of a linear model; a random search comes near it, and
-// one by decisions less so, in the queries that it has.
-var beyond = map[assay.Access]float64{assay.Gradients: 1.05, assay.Scores: 1.5, assay.Labels: 2}
-
 // Checks tells whether the battery could have found what it did not find. After Carlini et al. (2019,
 // arXiv:1902.06705, sections 4 and 5) and the flags of AutoAttack (Croce and Hein 2020). A check that has
 // no meaning for the attacker's access passes and says so.
@@ -283,16 +278,9 @@ func (e *Evidence) positive() criteria.Check {
 }
 
 func (e *Evidence) negative() criteria.Check {
-	zero, wrong, robust := len(e.Controls.Zero.Broken), 0, 0
-	if k := e.Controls.Known; k != nil {
-		for _, a := range k.Half {
-			if k.Eps < a.Limit*(1-rounding) {
-				robust++
-				if a.Broken {
-					wrong++
-				}
-			}
-		}
+	zero, robust, wrong := len(e.Controls.Zero.Broken), 0, 0
+	if e.Controls.Known != nil {
+		robust, wrong = e.Controls.Known.unbreakable()
 	}
 	return passed("negative-control", zero == 0 && wrong == 0 && e.Controls.Zero.Units > 0,
 		"at eps 0 %d of %d units were broken; of the %d units of the linear model that nobody can break %d were", zero, e.Controls.Zero.Units, robust, wrong)
@@ -307,24 +295,33 @@ func (e *Evidence) known() criteria.Check {
 	if k == nil {
 		return passed(name, false, "there is no linear model with a known answer: %s", e.Controls.None)
 	}
-	can, did, cannot, wrong := 0, 0, 0, 0
-	by := beyond[e.Access]
-	for _, a := range k.Half {
-		switch {
-		case a.Limit*by <= k.Eps:
+	can, did := 0, 0
+	for _, a := range k.Beyond {
+		if a.Limit <= k.Eps {
 			can++
 			if a.Broken {
 				did++
 			}
-		case k.Eps < a.Limit*(1-rounding):
-			cannot++
+		}
+	}
+	cannot, wrong := k.unbreakable()
+	return passed(name, can > 0 && float64(did) >= power*float64(can) && wrong == 0,
+		"on a linear model, %d of %d units were broken at %.4g times the eps that exactly suffices for half of them, %.4g, and at that eps %d of the %d that nobody can break",
+		did, can, k.Factor, k.Eps, wrong, cannot)
+}
+
+// unbreakable counts the units that cannot be broken at the eps for half, and those that
+// were all the same.
+func (k *Known) unbreakable() (n, broken int) {
+	for _, a := range k.Exact {
+		if k.Eps < a.Limit*(1-rounding) {
+			n++
 			if a.Broken {
-				wrong++
+				broken++
 			}
 		}
 	}
-	return passed(name, can > 0 && float64(did) >= power*float64(can) && wrong == 0,
-		"on a linear model at eps %.4g, %d of the %d units were broken whose exact limit is less by a factor of %.4g, and %d of the %d that cannot be", k.Eps, did, can, by, wrong, cannot)
+	return n, broken
 }
 
 func list(names map[string]bool) string {
