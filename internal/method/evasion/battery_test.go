@@ -261,6 +261,33 @@ func quantised(step float64) func(b *onnx.Builder, x string) string {
 	}
 }
 
+// sharpened is a model with all its logits multiplied, as after defensive distillation: the gradient of
+// cross-entropy is 0 to rounding, and that of the margin is not.
+func sharpened(t testing.TB, m *onnx.Model, by float32) *onnx.Model {
+	t.Helper()
+	m = m.Clone()
+	scaled := 0
+	for i, w := range m.Graph.Initializers {
+		if w.Name != "dense.weight" && w.Name != "dense.bias" {
+			continue
+		}
+		values, err := onnx.View[float32](w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values = slices.Clone(values)
+		for j := range values {
+			values[j] *= by
+		}
+		m.Graph.Initializers[i] = onnx.NewTensor(w.Name, values, w.Shape...)
+		scaled++
+	}
+	if scaled != 2 {
+		t.Fatalf("%d weights of the last layer", scaled)
+	}
+	return m
+}
+
 // Honest models pass all checks, whether they withstand or not; those that only hide their
 // gradients fail the check that is about them.
 func TestChecksInBothDirections(t *testing.T) {
@@ -285,6 +312,8 @@ func TestChecksInBothDirections(t *testing.T) {
 		{"MLP in L2", b, dense, assay.Gradients, method.L2, 1, ""},
 		{"MLP by decisions", b, dense, assay.Labels, method.L2, 1, ""},
 		{"fine quantisation", d, before(t, images, layers["fine quantisation"]), assay.Gradients, method.Linf, 1, ""},
+
+		{"overconfident MLP", b, sharpened(t, dense, 1000), assay.Gradients, method.Linf, 0.3, ""},
 
 		{"rounding", d, before(t, images, layers["rounding"]), assay.Gradients, method.Linf, 1, "gradients-not-masked"},
 		{"coarse quantisation", d, before(t, images, layers["coarse quantisation"]), assay.Gradients, method.Linf, 1, "gradients-not-masked"},
