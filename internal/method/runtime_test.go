@@ -18,7 +18,7 @@ import (
 )
 
 // target opens a network as a target: for batches, with gradients, and to confirm.
-func target(t *testing.T, m *onnx.Model) method.Target {
+func target(t *testing.T, m *onnx.Model, batch int) method.Target {
 	t.Helper()
 	open := func(o ort.Options) model.Classifier {
 		c, err := ort.NewClassifier(context.Background(), m, ort.ClassifierOptions{Options: o})
@@ -28,7 +28,7 @@ func target(t *testing.T, m *onnx.Model) method.Target {
 		t.Cleanup(func() { _ = c.Close() })
 		return c
 	}
-	g, err := gradient.New(context.Background(), m, gradient.Options{})
+	g, err := gradient.New(context.Background(), m, gradient.Options{Batch: batch})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,12 +72,12 @@ func TestResultsDependOnTheUnitAlone(t *testing.T) {
 	for name, m := range networks() {
 		t.Run(name, func(t *testing.T) {
 			const n = 40
-			target := target(t, m)
-			inputs := units(t, target.Confirm, n)
+			here := target(t, m, 0)
+			inputs := units(t, here.Confirm, n)
 			methods := []method.Method{ascent(6), draws(9)}
 			a := method.Attacker{Access: assay.Gradients, Norm: method.Linf, Eps: 0.15}
 			run := func(inputs []method.Input, lanes int) map[int64][]byte {
-				results, err := method.Run(context.Background(), target, a, methods, inputs, method.Options{Seed: 3, Lanes: lanes})
+				results, err := method.Run(context.Background(), here, a, methods, inputs, method.Options{Seed: 3, Lanes: lanes})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -126,6 +126,8 @@ func TestResultsDependOnTheUnitAlone(t *testing.T) {
 			compare("backwards", backwards, 32)
 			compare("some", inputs[7:12], 32)
 			compare("one alone", inputs[30:31], 0)
+			here = target(t, m, 7)
+			compare("gradients in smaller batches", inputs, 0)
 		})
 	}
 }
@@ -136,7 +138,7 @@ func TestExamplesReproduce(t *testing.T) {
 	for name, m := range networks() {
 		for _, norm := range method.Norms() {
 			t.Run(name+" "+string(norm), func(t *testing.T) {
-				target := target(t, m)
+				target := target(t, m, 0)
 				inputs := units(t, target.Confirm, 20)
 				a := method.Attacker{Access: assay.Gradients, Norm: norm, Eps: 0.3}
 				results, err := method.Run(context.Background(), target, a, []method.Method{ascent(8)}, inputs, method.Options{})

@@ -327,9 +327,9 @@ func TestSomeRows(t *testing.T) {
 			}
 			g := open(t, m, gradient.Options{})
 			want := ask(t, g, model.CrossEntropy, size, classes, rows, labels, nil)
-			single := open(t, m, gradient.Options{Threads: 1})
+			single := open(t, m, gradient.Options{Threads: 1, Batch: 70})
 			if got := ask(t, single, model.CrossEntropy, size, classes, rows, labels, nil); !slices.Equal(got.gradient, want.gradient) {
-				t.Error("the number of threads changes the gradient")
+				t.Error("the number of threads or the batch changes the gradient")
 			}
 			for i := range n {
 				for _, with := range []int{1, 2, 5, 32} {
@@ -395,7 +395,7 @@ func TestWrongCalls(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"many": func() error {
 			s, l, x := room(5)
-			return g.Gradient(context.Background(), model.Margin, make([]float32, 10), make([]int32, 5), nil, s, l, x)
+			return g.Gradient(context.Background(), model.Margin, make([]float32, 10), make([]int32, 5), nil, s, l, x) // the batch has 4
 		},
 		"class": func() error {
 			s, l, x := room(1)
