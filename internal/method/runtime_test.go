@@ -128,6 +128,21 @@ func TestResultsDependOnTheUnitAlone(t *testing.T) {
 			compare("one alone", inputs[30:31], 0)
 			here = target(t, m, 7)
 			compare("gradients in smaller batches", inputs, 0)
+			for i := range methods {
+				alone, err := method.Run(context.Background(), here, a, methods[i:i+1], inputs, method.Options{Seed: 3})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, r := range alone {
+					data, err := json.Marshal(r.Methods[0])
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !bytes.Contains(want[r.Index], data) {
+						t.Errorf("unit %d: the method alone gives %s, with the other %s", r.Index, data, want[r.Index])
+					}
+				}
+			}
 		})
 	}
 }
