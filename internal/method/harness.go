@@ -15,7 +15,7 @@ import (
 
 // Target is the model under attack, and what is known of its inputs.
 type Target struct {
-	Model    model.Classifier     // asked in batches
+	Model    model.Classifier     // asked in batches; its session's number of threads may change results by rounding
 	Gradient model.Differentiable // nil where there is none
 	Confirm  model.Classifier     // asked about one row at a time: a second session, without graph optimisation
 	Domain   *Domain
