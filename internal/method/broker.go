@@ -34,6 +34,7 @@ type broker struct {
 	ctx           context.Context
 	target        Target
 	size, classes int // of a row
+	rows          int // of which scores are asked at once
 	scores        scoresBatch
 	slopes        slopesBatch
 
@@ -72,12 +73,7 @@ func newSlopesBatch(length, size, classes int) slopesBatch {
 
 func newBroker(ctx context.Context, t Target, rows, lanes int) *broker {
 	d := t.Model.Describe()
-	b := &broker{ctx: ctx, target: t, size: d.RowSize(), classes: len(d.Classes), living: lanes}
-	b.scores = newScoresBatch(rows, b.size, b.classes)
-	if t.Gradient != nil {
-		b.slopes = newSlopesBatch(t.Gradient.Batch(), b.size, b.classes)
-	}
-	return b
+	return &broker{ctx: ctx, target: t, size: d.RowSize(), classes: len(d.Classes), rows: rows, living: lanes}
 }
 
 // ask waits for a question's answer. Each lane asks one at a time.
@@ -169,6 +165,9 @@ func (b *broker) runScores(taken []*question) error {
 			places = append(places, place{q, row})
 		}
 	}
+	if b.scores.length == 0 {
+		b.scores = newScoresBatch(b.rows, b.size, b.classes)
+	}
 	m, classes := &b.scores, b.classes
 	for chunk := range slices.Chunk(places, m.length) {
 		for i := range m.length {
@@ -190,6 +189,9 @@ func (b *broker) runScores(taken []*question) error {
 }
 
 func (b *broker) runSlopes(taken []*question) error {
+	if b.slopes.length == 0 {
+		b.slopes = newSlopesBatch(b.target.Gradient.Batch(), b.size, b.classes)
+	}
 	m, size, classes := &b.slopes, b.size, b.classes
 	for chunk := range slices.Chunk(taken, m.length) {
 		for i := range m.length {
@@ -223,7 +225,7 @@ func (b *broker) poolClasses() ([]int, error) {
 	if b.poolKnown != nil {
 		return b.poolKnown, nil
 	}
-	m := newScoresBatch(b.scores.length, b.size, b.classes)
+	m := newScoresBatch(b.rows, b.size, b.classes)
 	known := make([]int, 0, len(b.target.Pool))
 	for chunk := range slices.Chunk(b.target.Pool, m.length) {
 		for i := range m.length {

@@ -1,6 +1,7 @@
 package method
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 
 // Target is the model under attack, and what is known of its inputs.
 type Target struct {
-	Model    model.Classifier     // asked in batches
+	Model    model.Classifier     // asked in batches; its session's number of threads may change results by rounding
 	Gradient model.Differentiable // nil where there is none
 	Confirm  model.Classifier     // asked about one row at a time: a second session, without graph optimisation
 	Domain   *Domain
@@ -62,7 +63,7 @@ type Result struct {
 type Options struct {
 	Seed     uint64
 	Lanes    int                   // units that run side by side; 0 for as many as a batch has rows
-	Batch    int                   // rows of which scores are asked at once; 0 for the gradient's batch, or 32
+	Batch    int                   // rows of which scores are asked at once; 0 for 32. A model that costs by the row wants 1
 	Progress func(done, total int) // called after each method's search on a unit, by one goroutine at a time
 }
 
@@ -72,7 +73,7 @@ const defaultBatch = 32
 // the order of the inputs. Each depends on the seed, the method, and the input's numbers
 // and label alone: not on the other inputs, their order, or how many run side by side.
 // That holds as far as the model gives a row the same answer wherever in a batch of
-// fixed size it stands; Model and Confirm must not cut such a batch into unequal parts.
+// fixed size it stands; it must not cut such a batch into unequal parts.
 //
 // Confirm alone decides whether an input is correct and an adversarial example counts.
 // A score that is no number names no class: for an input it is an error, for a
@@ -218,15 +219,12 @@ func newRun(t Target, a Attacker, methods []Method, inputs []Input, o Options) (
 	if o.Lanes < 0 || o.Batch < 0 {
 		return nil, fmt.Errorf("%d units cannot run side by side in batches of %d rows", o.Lanes, o.Batch)
 	}
-	r.batch = o.Batch
-	if r.batch == 0 {
-		r.batch = defaultBatch
-		if t.Gradient != nil {
-			r.batch = t.Gradient.Batch()
-		}
-	}
-	if r.lanes = o.Lanes; r.lanes == 0 {
+	r.batch, r.lanes = cmp.Or(o.Batch, defaultBatch), o.Lanes
+	if r.lanes == 0 {
 		r.lanes = r.batch
+		if t.Gradient != nil {
+			r.lanes = max(r.lanes, t.Gradient.Batch())
+		}
 	}
 	return r, nil
 }

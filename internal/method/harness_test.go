@@ -219,6 +219,26 @@ func TestOutsideTheSpaceNeverCounts(t *testing.T) {
 	}
 }
 
+// TestMethodsCannotMoveTheLimits: what a method makes of its space and input is its own affair.
+func TestMethodsCannotMoveTheLimits(t *testing.T) {
+	greedy := function{method.Description{Name: "greedy", Access: assay.Labels}, func(ctx context.Context, u method.Unit) error {
+		u.Space().Eps = 100
+		for i := range u.Clean() {
+			u.Clean()[i] = -5
+		}
+		_, err := u.Labels(ctx, u.Clean())
+		return err
+	}}
+	inputs := []method.Input{{X: []float32{3, 3}, Label: 1}}
+	results, err := method.Run(context.Background(), linearTarget(2), whiteBox, []method.Method{greedy}, inputs, method.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !results[0].Robust || inputs[0].X[0] != 3 {
+		t.Errorf("%+v", results[0])
+	}
+}
+
 func TestWrongUnitsAreNotAttacked(t *testing.T) {
 	inputs := []method.Input{{X: []float32{3, 3}, Label: 0}}
 	results, err := method.Run(context.Background(), linearTarget(2), whiteBox, []method.Method{draws(10)}, inputs, method.Options{})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -18,7 +19,7 @@ import (
 )
 
 // target opens a network as a target: for batches, with gradients, and to confirm.
-func target(t *testing.T, m *onnx.Model) method.Target {
+func target(t *testing.T, m *onnx.Model, batch int) method.Target {
 	t.Helper()
 	open := func(o ort.Options) model.Classifier {
 		c, err := ort.NewClassifier(context.Background(), m, ort.ClassifierOptions{Options: o})
@@ -28,7 +29,7 @@ func target(t *testing.T, m *onnx.Model) method.Target {
 		t.Cleanup(func() { _ = c.Close() })
 		return c
 	}
-	g, err := gradient.New(context.Background(), m, gradient.Options{})
+	g, err := gradient.New(context.Background(), m, gradient.Options{Batch: batch})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,25 +60,35 @@ func units(t *testing.T, c model.Classifier, n int) []method.Input {
 	return inputs
 }
 
-func networks() map[string]*onnx.Model {
-	return map[string]*onnx.Model{
-		"mlp": network.MLP(13, []int{17, 9}, 3, 2),
-		"cnn": network.CNN(2, 7, 5, []int{5, 6}, 3, 2),
+// networks have, each with an eps, some units that are broken and some that are not.
+func networks() map[string]struct {
+	model *onnx.Model
+	eps   float64
+} {
+	return map[string]struct {
+		model *onnx.Model
+		eps   float64
+	}{
+		"mlp": {network.MLP(13, []int{17, 9}, 3, 2), 0.15},
+		"cnn": {network.CNN(2, 7, 5, []int{5, 6}, 3, 2), 0.15},
+		// Large enough for several threads.
+		"wide mlp": {network.MLP(130, []int{515, 260}, 3, 2), 0.02},
+		"wide cnn": {network.CNN(3, 16, 16, []int{33, 48}, 3, 1), 0.6},
 	}
 }
 
 // TestResultsDependOnTheUnitAlone: not on how many units run side by side, their order,
 // or which others there are. The example found is the same to the bit.
 func TestResultsDependOnTheUnitAlone(t *testing.T) {
-	for name, m := range networks() {
+	for name, network := range networks() {
 		t.Run(name, func(t *testing.T) {
 			const n = 40
-			target := target(t, m)
-			inputs := units(t, target.Confirm, n)
+			here := target(t, network.model, 0)
+			inputs := units(t, here.Confirm, n)
 			methods := []method.Method{ascent(6), draws(9)}
-			a := method.Attacker{Access: assay.Gradients, Norm: method.Linf, Eps: 0.15}
+			a := method.Attacker{Access: assay.Gradients, Norm: method.Linf, Eps: network.eps}
 			run := func(inputs []method.Input, lanes int) map[int64][]byte {
-				results, err := method.Run(context.Background(), target, a, methods, inputs, method.Options{Seed: 3, Lanes: lanes})
+				results, err := method.Run(context.Background(), here, a, methods, inputs, method.Options{Seed: 3, Lanes: lanes})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -126,6 +137,23 @@ func TestResultsDependOnTheUnitAlone(t *testing.T) {
 			compare("backwards", backwards, 32)
 			compare("some", inputs[7:12], 32)
 			compare("one alone", inputs[30:31], 0)
+			here = target(t, network.model, 7)
+			compare("gradients in smaller batches", inputs, 0)
+			for i := range methods {
+				alone, err := method.Run(context.Background(), here, a, methods[i:i+1], inputs, method.Options{Seed: 3})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, r := range alone {
+					data, err := json.Marshal(r.Methods[0])
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !bytes.Contains(want[r.Index], data) {
+						t.Errorf("unit %d: the method alone gives %s, with the other %s", r.Index, data, want[r.Index])
+					}
+				}
+			}
 		})
 	}
 }
@@ -133,12 +161,15 @@ func TestResultsDependOnTheUnitAlone(t *testing.T) {
 // TestExamplesReproduce: what is reported as a success is one, for anyone who asks the
 // model about the example, in any batch or none, and is within the attacker's limits.
 func TestExamplesReproduce(t *testing.T) {
-	for name, m := range networks() {
+	for name, network := range networks() {
 		for _, norm := range method.Norms() {
 			t.Run(name+" "+string(norm), func(t *testing.T) {
-				target := target(t, m)
+				target := target(t, network.model, 0)
 				inputs := units(t, target.Confirm, 20)
-				a := method.Attacker{Access: assay.Gradients, Norm: norm, Eps: 0.3}
+				a := method.Attacker{Access: assay.Gradients, Norm: norm, Eps: network.eps}
+				if norm == method.L2 {
+					a.Eps *= math.Sqrt(float64(target.Model.Describe().RowSize()))
+				}
 				results, err := method.Run(context.Background(), target, a, []method.Method{ascent(8)}, inputs, method.Options{})
 				if err != nil {
 					t.Fatal(err)
@@ -150,7 +181,7 @@ func TestExamplesReproduce(t *testing.T) {
 						continue
 					}
 					successes++
-					space := method.Space{Domain: target.Domain, Norm: norm, Eps: 0.3, Clean: inputs[i].X}
+					space := method.Space{Domain: target.Domain, Norm: norm, Eps: a.Eps, Clean: inputs[i].X}
 					if err := space.Contains(f.Example); err != nil {
 						t.Error(err)
 					}

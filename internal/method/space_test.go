@@ -349,6 +349,10 @@ func TestStep(t *testing.T) {
 	if !slices.Equal(x, []float32{1, 0, 0, 1}) {
 		t.Errorf("the greater gain is not taken: %v", x)
 	}
+	groups.Step(x, make([]float32, 4), 1)
+	if !slices.Equal(x, []float32{1, 0, 0, 1}) {
+		t.Errorf("without a slope groups move to %v", x)
+	}
 }
 
 func TestDomainOfSchema(t *testing.T) {

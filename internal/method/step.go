@@ -3,6 +3,7 @@ package method
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 )
 
 // Step moves a row up a slope by size, in the domain's scale, and projects it: the
@@ -62,8 +63,13 @@ func (s *Space) stepGroups(x, slope []float32) {
 		for i := g.Start; i < g.End; i++ {
 			gain -= float64(slope[i]) * float64(s.Clean[i])
 		}
-		if gain > 0 {
+		switch {
+		case gain > 0:
 			changes = append(changes, change{g, best, gain})
+		case gain == 0 && slices.Min(slope[g.Start:g.End]) == slope[best]: // flat: it stays as it is
+			if !slices.Equal(x[g.Start:g.End], s.Clean[g.Start:g.End]) {
+				changes = append(changes, change{g, largest(x, g), 0})
+			}
 		}
 	}
 	s.choose(x, changes)

@@ -20,9 +20,9 @@ import (
 type unit struct {
 	run    *run
 	method Description
-	clean  []float32
 	label  int
-	space  *Space
+	space  Space // by which rows are judged
+	given  Space // the method's own copy
 	rand   *rand.Rand
 
 	queries   int
@@ -46,11 +46,13 @@ const kept = 3
 
 func (r *run) newUnit(in Input, d Description) *unit {
 	a := r.attacker
-	return &unit{
-		run: r, method: d, clean: in.X, label: in.Label,
-		space: &Space{Domain: r.target.Domain, Norm: a.Norm, Eps: a.Eps, Groups: a.Groups, Clean: in.X},
-		rand:  stream(r.seed, d.Name, in),
+	u := &unit{
+		run: r, method: d, label: in.Label, rand: stream(r.seed, d.Name, in),
+		space: Space{Domain: r.target.Domain, Norm: a.Norm, Eps: a.Eps, Groups: a.Groups, Clean: in.X},
 	}
+	u.given = u.space
+	u.given.Clean = slices.Clone(in.X)
+	return u
 }
 
 // stream gives a unit's own randomness, from the digest of all that names it.
@@ -102,10 +104,10 @@ func (u *unit) confirm(ctx context.Context) (found MethodResult, answer int, err
 	return found, 0, nil
 }
 
-func (u *unit) Clean() []float32 { return u.clean }
+func (u *unit) Clean() []float32 { return u.given.Clean }
 func (u *unit) Label() int       { return u.label }
 func (u *unit) Classes() int     { return u.run.classes }
-func (u *unit) Space() *Space    { return u.space }
+func (u *unit) Space() *Space    { return &u.given }
 func (u *unit) Rand() *rand.Rand { return u.rand }
 func (u *unit) Found() bool      { return len(u.nearest) > 0 }
 
@@ -120,7 +122,7 @@ func (u *unit) Pool(ctx context.Context) ([][]float32, error) {
 	var rows [][]float32
 	for i, class := range classes {
 		if class >= 0 && class != u.label {
-			rows = append(rows, u.run.target.Pool[i])
+			rows = append(rows, slices.Clone(u.run.target.Pool[i]))
 		}
 	}
 	return rows, nil
@@ -152,7 +154,7 @@ func (u *unit) Labels(ctx context.Context, rows []float32) ([]int, error) {
 
 // predict asks for the scores of rows on behalf of one who needs a kind of access.
 func (u *unit) predict(ctx context.Context, needed assay.Access, rows []float32) ([]float64, error) {
-	q := &question{rows: rows, scores: make([]float64, len(rows)/len(u.clean)*u.run.classes)}
+	q := &question{rows: rows, scores: make([]float64, len(rows)/len(u.space.Clean)*u.run.classes)}
 	return q.scores, u.ask(ctx, needed, q)
 }
 
@@ -163,8 +165,8 @@ func (u *unit) Gradient(ctx context.Context, loss model.Loss, target int, x []fl
 	if loss == model.TargetedDLR && (target < 0 || target >= u.run.classes || target == u.label) {
 		return Gradient{}, u.failed(fmt.Errorf("it asked for the gradient of a loss about class %d, and the classes other than the label are of 0 to %d", target, u.run.classes-1))
 	}
-	if len(x) != len(u.clean) {
-		return Gradient{}, u.failed(fmt.Errorf("it asked for a gradient at %d numbers, and a row has %d", len(x), len(u.clean)))
+	if len(x) != len(u.space.Clean) {
+		return Gradient{}, u.failed(fmt.Errorf("it asked for a gradient at %d numbers, and a row has %d", len(x), len(u.space.Clean)))
 	}
 	q := &question{
 		loss: loss, rows: x, label: int32(u.label), target: int32(target),
@@ -199,7 +201,7 @@ func (u *unit) ask(ctx context.Context, needed assay.Access, q *question) error 
 	}
 	classes := u.run.classes
 	for i := range len(q.scores) / classes {
-		u.look(q.rows[i*len(u.clean):(i+1)*len(u.clean)], q.scores[i*classes:(i+1)*classes])
+		u.look(q.rows[i*len(u.space.Clean):(i+1)*len(u.space.Clean)], q.scores[i*classes:(i+1)*classes])
 	}
 	return nil
 }
@@ -212,10 +214,10 @@ func (u *unit) spend(ctx context.Context, needed assay.Access, rows []float32) e
 	if !u.method.Access.Includes(needed) {
 		return u.failed(fmt.Errorf("it asked for %s, and its description says that it needs access to %s: correct the description", needed, u.method.Access))
 	}
-	if len(rows)%len(u.clean) != 0 {
-		return u.failed(fmt.Errorf("it asked about %d numbers, which are no whole rows of %d", len(rows), len(u.clean)))
+	if len(rows)%len(u.space.Clean) != 0 {
+		return u.failed(fmt.Errorf("it asked about %d numbers, which are no whole rows of %d", len(rows), len(u.space.Clean)))
 	}
-	n, most := len(rows)/len(u.clean), u.run.attacker.Queries
+	n, most := len(rows)/len(u.space.Clean), u.run.attacker.Queries
 	if most > 0 && u.queries+n > most {
 		u.exhausted = true
 		return &BudgetError{Queries: most}

@@ -18,18 +18,19 @@ import (
 )
 
 // Options say how a model is taken for a classifier, and how its gradients are run.
+// Results depend on neither Batch nor Threads.
 type Options struct {
 	Override model.Override
-	Batch    int    // rows of each call; 0 for 32. A model of a fixed batch is run as often as it takes
-	Threads  int    // 0 for as many as Go uses. Results do not depend on it
+	Batch    int    // rows of each call, rounded up; 0 for 32
+	Threads  int    // 0 for as many as Go uses
 	Library  string // the ONNX Runtime library; see ort.Load
 }
 
 const (
 	defaultBatch = 32
 	maxBatch     = 1 << 16
-	// together is how many rows a thread runs at once. Few stay in its cache, and results
-	// do not depend on the number of threads, as they would if one operator used several.
+	// together is how many rows a thread runs at once, as far as the model leaves it open. Few
+	// stay in its cache. As it is the same for every batch and any number of threads, so are results.
 	together = 4
 )
 
@@ -80,7 +81,7 @@ func New(ctx context.Context, m *onnx.Model, o Options) (*Model, error) {
 		}
 	}
 	g := &Model{recognised: r, options: o, runners: map[model.Loss]*runner{}}
-	g.part = cmp.Or(r.Batch, min(together, cmp.Or(o.Batch, defaultBatch)))
+	g.part = cmp.Or(r.Batch, together)
 	if _, err := g.runner(model.CrossEntropy); err != nil {
 		return nil, err
 	}
