@@ -6,13 +6,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"assay/internal/method/evasion/linear"
 	"assay/internal/train/network"
+	"assay/onnx"
 )
 
 // attackFiles are models without a schema, and data for them in a folder.
@@ -129,5 +133,72 @@ func TestAttackReport(t *testing.T) {
 	}
 	if !(0 <= r.Lower && r.Lower <= r.RobustAccuracy && r.RobustAccuracy <= r.Upper && r.Upper <= 1) || math.IsNaN(r.Lower) {
 		t.Errorf("bounds %v and %v around %v", r.Lower, r.Upper, r.RobustAccuracy)
+	}
+}
+
+// A model that takes channels last is attacked on the same images as one that takes them first.
+func TestAttackTurnsImages(t *testing.T) {
+	dir := t.TempDir()
+	random := rand.New(rand.NewPCG(1, 1))
+	c := &linear.Classifier{Width: 48, Classes: []int32{0, 1}, Weights: make([]float64, 96), Bias: make([]float64, 2)}
+	for i := range c.Weights {
+		c.Weights[i] = random.NormFloat64()
+	}
+	first := c.Model([]int64{3, 4, 4})
+	last := first.Clone()
+	b := onnx.Extend(last.Graph)
+	input := &last.Graph.Inputs[0]
+	input.Type = onnx.TensorOf(onnx.Float32, onnx.Dims("batch", 4, 4, 3))
+	turned := b.Op("Transpose", onnx.Attrs{"perm": []int64{0, 3, 1, 2}}, input.Name)
+	for _, n := range last.Graph.Nodes {
+		if n.Op != "Transpose" && n.Input(0) == input.Name {
+			n.Inputs[0] = turned
+		}
+	}
+	if err := last.Sort(); err != nil {
+		t.Fatal(err)
+	}
+	var data strings.Builder
+	for i := range 48 {
+		fmt.Fprintf(&data, "p%d,", i)
+	}
+	data.WriteString("label\n")
+	for r := range 20 {
+		for i := range 48 {
+			fmt.Fprintf(&data, "%.2f,", float64((i*37+r*r*11)%101)/100)
+		}
+		fmt.Fprintf(&data, "%d\n", r%2)
+	}
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	csv, schema := write("images.csv", data.String()), write("schema.yaml", "shape: [3, 4, 4]\n")
+	reports := map[string]attackReport{}
+	for name, m := range map[string]*onnx.Model{"first": first, "last": last} {
+		path := filepath.Join(dir, name+".onnx")
+		if err := m.Save(path); err != nil {
+			t.Fatal(err)
+		}
+		code, out, errs := attackWith(t, "--model", path, "--data", csv, "--schema", schema, "--method", "pgd", "--restarts", "1", "--eps", "0.1",
+			"--format", "json", "--out", filepath.Join(dir, name+".npz"))
+		if code != exitOK {
+			t.Fatalf("%s: exit %d: %s", name, code, errs)
+		}
+		var r attackReport
+		if err := json.Unmarshal([]byte(out), &r); err != nil {
+			t.Fatal(err)
+		}
+		r.Seconds = 0
+		reports[name] = r
+	}
+	if !reflect.DeepEqual(reports["first"], reports["last"]) {
+		t.Errorf("channels first: %+v, last: %+v", reports["first"], reports["last"])
+	}
+	if r := reports["first"]; r.CleanAccuracy == 0 || r.RobustAccuracy == r.CleanAccuracy {
+		t.Errorf("nothing is found, so nothing is compared: %+v", r)
 	}
 }
