@@ -3,6 +3,7 @@ package evasion_test
 import (
 	"context"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 
 	"assay"
@@ -120,5 +121,43 @@ func TestQueriesAreKeptTo(t *testing.T) {
 	}
 	if asked == 0 {
 		t.Error("nothing was asked")
+	}
+}
+
+// Units can be observed in any parts: what is found of one does not depend on the others.
+func TestObserveInParts(t *testing.T) {
+	target, inputs := records([]float64{1, 1, 0, 0.3, 0, 0, 0}, -2)
+	b := &evasion.Battery{
+		Attacker: method.Attacker{Access: assay.Gradients, Norm: method.L2, Eps: 0.4, Groups: 1, Queries: 150},
+		Effort:   evasion.Effort{Steps: 10, Restarts: 2, Queries: 1000, Draws: 200}, Shape: []int64{7}, Layout: model.Tabular,
+	}
+	whole, err := b.Observe(context.Background(), target, inputs, method.Options{Seed: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts []method.Result
+	for _, part := range [][]method.Input{inputs[:7], inputs[7:8], inputs[8:]} {
+		r, err := b.Observe(context.Background(), target, part, method.Options{Seed: 4, Lanes: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, r...)
+	}
+	if !reflect.DeepEqual(whole, parts) {
+		t.Error("observed in parts, units give other results")
+	}
+	robust := 0
+	for _, r := range whole {
+		if r.Robust {
+			robust++
+		}
+		for _, m := range r.Methods {
+			if m.Queries == 0 {
+				t.Errorf("%s asked nothing of unit %d: it must make do with what the attacker has", m.Method, r.Index)
+			}
+		}
+	}
+	if robust == 0 || robust == len(whole) {
+		t.Errorf("%d of %d units are robust: the test shows one side alone", robust, len(whole))
 	}
 }
