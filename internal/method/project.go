@@ -33,8 +33,10 @@ func (s *Space) clip(i int, v float32) float32 {
 	}
 	low, high := max(min(d.Low[i], clean), -math.MaxFloat32), min(max(d.High[i], clean), math.MaxFloat32)
 	v = min(max(v, low), high)
-	if s.Norm != L2 && math.Abs(s.offset(i, v)) > s.Eps {
-		v = s.at(i, math.Copysign(s.Eps, s.offset(i, v)))
+	if s.Norm != L2 {
+		if by := s.offset(i, v); by > s.Eps || by < -s.Eps {
+			v = s.at(i, math.Copysign(s.Eps, by))
+		}
 	}
 	return s.whole(i, v)
 }

@@ -117,7 +117,7 @@ func check(t *testing.T, s *method.Space, x, slope []float32, r *rand.Rand) {
 
 func TestProjectionIsInside(t *testing.T) {
 	for _, norm := range method.Norms() {
-		for seed := range uint64(20000) {
+		for seed := range uint64(5000) {
 			r := rand.New(rand.NewPCG(seed, 0))
 			s := randomSpace(r, norm)
 			x, slope := make([]float32, len(s.Clean)), make([]float32, len(s.Clean))

@@ -14,15 +14,10 @@ import (
 func (s *Space) Step(x, slope []float32, size float64) {
 	s.stepGroups(x, slope)
 	d := s.Domain
-	length, steepest, top := 0.0, 0.0, -1
-	d.plain(func(i int) {
-		g := s.scaled(i, slope)
-		length += g * g
-		if d.integer(i) && 1/float64(d.Scale[i]) <= s.Eps && math.Abs(g) > steepest {
-			steepest, top = math.Abs(g), i
-		}
-	})
-	length = math.Sqrt(length)
+	length, top := 0.0, -1
+	if s.Norm == L2 {
+		length, top = s.steepness(slope)
+	}
 	d.plain(func(i int) {
 		g := s.scaled(i, slope)
 		if g == 0 {
@@ -34,15 +29,30 @@ func (s *Space) Step(x, slope []float32, size float64) {
 		}
 		by *= float64(d.Scale[i])
 		if d.integer(i) {
-			rounded := math.Round(by)
 			if s.Norm != L2 || i == top {
-				rounded = math.Copysign(math.Ceil(math.Abs(by)), by)
+				by = math.Copysign(math.Ceil(math.Abs(by)), by)
+			} else {
+				by = math.Round(by)
 			}
-			by = rounded
 		}
 		x[i] = float32(min(max(float64(x[i])+by, -math.MaxFloat32), math.MaxFloat32))
 	})
 	s.Project(x)
+}
+
+// steepness is the length of the slope, and the whole number along which it is
+// steepest of those that can move by 1 within Eps, or -1.
+func (s *Space) steepness(slope []float32) (length float64, top int) {
+	top = -1
+	steepest, d := 0.0, s.Domain
+	d.plain(func(i int) {
+		g := s.scaled(i, slope)
+		length += g * g
+		if d.integer(i) && 1/float64(d.Scale[i]) <= s.Eps && math.Abs(g) > steepest {
+			steepest, top = math.Abs(g), i
+		}
+	})
+	return math.Sqrt(length), top
 }
 
 // scaled is the slope along number i in its scale, 0 where it cannot move or the
