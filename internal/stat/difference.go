@@ -70,7 +70,8 @@ func checkManageable(n int) error {
 }
 
 func differenceLower(s1, n1, s2, n2 int, alpha float64) float64 {
-	tail := tailFrom(s1, n1, s2, n2, normalQuantile(1-alpha))
+	z := normalQuantile(1 - alpha)
+	tail := tailFrom(s1, n1, s2, n2, func(a, b int) float64 { return newcombeLower(a, n1, b, n2, z, 0) })
 	if tail[n2] <= 0 {
 		return -1 // every table is in the tail
 	}
@@ -84,7 +85,11 @@ func differenceLower(s1, n1, s2, n2 int, alpha float64) float64 {
 }
 
 func pairedLower(b, c, n int, alpha float64) float64 {
-	tail := tailFrom(b, n, c, n, normalQuantile(1-alpha))
+	z := normalQuantile(1 - alpha)
+	tail := tailFrom(b, n, c, n, func(x, y int) float64 {
+		covariance := -float64(x) * float64(y) / (float64(n) * float64(n) * float64(n)) // of the two rates in a trinomial
+		return newcombeLower(x, n, y, n, z, covariance)
+	})
 	if tail[n] <= 0 {
 		return -1
 	}
@@ -106,13 +111,14 @@ func pairedLower(b, c, n int, alpha float64) float64 {
 // tailFrom gives, for each number of successes of the second, the smallest number
 // of the first at which the table speaks for p1 > p2 at least as strongly as the
 // observed one does; it is n1+1 where none does.
-func tailFrom(s1, n1, s2, n2 int, z float64) []int {
+// It does so whether or not the order rises with s1; it must fall with s2.
+func tailFrom(s1, n1, s2, n2 int, order func(a, b int) float64) []int {
 	// What is equal but for rounding belongs to the tail.
-	observed := newcombeLower(s1, n1, s2, n2, z) - 1e-12
+	observed := order(s1, s2) - 1e-12
 	tail := make([]int, n2+1)
 	k := 0
 	for j := range tail {
-		for k <= n1 && newcombeLower(k, n1, j, n2, z) < observed {
+		for k <= n1 && order(k, j) < observed {
 			k++
 		}
 		tail[j] = k
@@ -120,11 +126,11 @@ func tailFrom(s1, n1, s2, n2 int, z float64) []int {
 	return tail
 }
 
-// newcombeLower rises with s1 and falls with s2 (Wilson's bounds have slopes
-// between 0 and 2), which is all that is asked of an order here.
-func newcombeLower(s1, n1, s2, n2 int, z float64) float64 {
+// newcombeLower falls with s2, as Wilson's bounds have slopes between 0 and 2. The covariance is 0 or less.
+func newcombeLower(s1, n1, s2, n2 int, z, covariance float64) float64 {
 	p1, p2 := float64(s1)/float64(n1), float64(s2)/float64(n2)
-	return p1 - p2 - math.Hypot(p1-wilson(s1, n1, z).Lower, wilson(s2, n2, z).Upper-p2)
+	a, b := p1-wilson(s1, n1, z).Lower, wilson(s2, n2, z).Upper-p2
+	return p1 - p2 - math.Sqrt(a*a+b*b-2*z*z*covariance)
 }
 
 func independentTail(tail []int, first, second window) float64 {
