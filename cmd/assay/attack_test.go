@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -200,5 +201,39 @@ func TestAttackTurnsImages(t *testing.T) {
 	}
 	if r := reports["first"]; r.CleanAccuracy == 0 || r.RobustAccuracy == r.CleanAccuracy {
 		t.Errorf("nothing is found, so nothing is compared: %+v", r)
+	}
+}
+
+// Arrays, with their labels in a file of their own.
+func TestAttackOnArrays(t *testing.T) {
+	dir := attackFiles(t)
+	array := func(name, kind string, shape []int, data any) string {
+		path := filepath.Join(dir, name)
+		if err := writeWhole(path, func(w io.Writer) error { return writeNPY(w, kind, shape, data) }); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	x := array("x.npy", "<f4", []int{4, 2}, []float32{0.5, 0.1, 0.2, 0.3, 0.9, 0.8, 0.1, 0.7})
+	for _, c := range []struct {
+		labels []int64
+		code   int
+		want   string
+	}{
+		{[]int64{0, 1, 1, 0}, exitOK, ""},
+		{[]int64{0, 1, 1, 5}, exitUsage, `the label "5" is none of 0 to 1`},
+		{[]int64{0, 1, 1}, exitUsage, "3"},
+	} {
+		y := array("y.npy", "<i8", []int{len(c.labels)}, c.labels)
+		code, _, errs := attackWith(t, "--model", filepath.Join(dir, "two.onnx"), "--data", x, "--labels", y, "--method", "square", "--queries", "20", "--eps", "0.1")
+		if code != c.code || !strings.Contains(errs, c.want) {
+			t.Errorf("labels %v: exit %d, %q, want %q", c.labels, code, errs, c.want)
+		}
+	}
+	nan := array("nan.npy", "<f4", []int{4, 2}, []float32{0.5, 0.1, float32(math.NaN()), 0.3, 0.9, 0.8, 0.1, 0.7})
+	y := array("y.npy", "<i8", []int{4}, []int64{0, 1, 1, 0})
+	code, _, errs := attackWith(t, "--model", filepath.Join(dir, "two.onnx"), "--data", nan, "--labels", y, "--method", "pgd", "--eps", "0.1")
+	if code != exitUsage || !strings.Contains(errs, "nan.npy record 2") || !strings.Contains(errs, `"NaN" is not a finite number`) {
+		t.Errorf("exit %d, %q", code, errs)
 	}
 }

@@ -52,8 +52,8 @@ func Defaults(access assay.Access, e Effort, shape []int64, layout model.Layout)
 	return append(list, directed(access, e)...)
 }
 
-// directed gives the methods by which a battery stands at an access above labels and scores: those
-// that follow gradients.
+// directed gives the methods that follow gradients, by two losses: that of cross-entropy is 0 to
+// rounding where a model is very sure, that of the margin is not.
 func directed(access assay.Access, e Effort) []method.Method {
 	if !access.Includes(assay.Gradients) {
 		return nil

@@ -339,6 +339,32 @@ func TestChecksInBothDirections(t *testing.T) {
 	})
 }
 
+// The linear model in ONNX gives the scores that its exact answers rest on.
+func TestLinearModelInONNX(t *testing.T) {
+	c, _, inputs := clouds(30, 12, 4, 2)
+	for _, shape := range [][]int64{{12}, {3, 2, 2}} {
+		o, err := target.Open(context.Background(), c.Model(shape), target.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, in := range inputs {
+			row, got := make([]float64, 12), make([]float64, 4)
+			for j, v := range in.X {
+				row[j] = float64(v)
+			}
+			if err := o.Confirm.Predict(context.Background(), row, got); err != nil {
+				t.Fatal(err)
+			}
+			for k, want := range c.Scores(in.X) {
+				if d := got[k] - want; d > 1e-4 || d < -1e-4 {
+					t.Errorf("shape %v: scores %v, want %v", shape, got, c.Scores(in.X))
+				}
+			}
+		}
+		o.Close()
+	}
+}
+
 // What methods achieve on a real network, each beside those that know less. Numbers are
 // continuous here: on whole ones a step cannot be small.
 func TestMethodsOnDigits(t *testing.T) {
