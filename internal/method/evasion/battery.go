@@ -18,7 +18,7 @@ type Effort struct {
 	Draws    int `json:"draws"`    // at random
 }
 
-// Usual is the effort of a battery that is told of none.
+// Usual is a battery's effort where none is stated.
 func Usual() Effort { return Effort{Steps: 40, Restarts: 2, Queries: 1000, Draws: 200} }
 
 // Double is the effort by which a search is seen to have converged.
@@ -30,7 +30,7 @@ func (e Effort) Double() Effort {
 // whether they could have found what they did not find.
 type Battery struct {
 	Attacker method.Attacker
-	Effort   Effort
+	Effort   Effort       // Usual where there is none
 	Shape    []int64      // of one row of the model
 	Layout   model.Layout // of its values
 
@@ -86,13 +86,38 @@ func (b *Battery) access(t method.Target) assay.Access {
 	return b.Attacker.Access
 }
 
-// Methods gives the battery's methods for a target, none of which asks for more than the attacker's queries at once.
-func (b *Battery) Methods(t method.Target) []method.Method {
+// effort is the battery's, no more than the attacker's queries.
+func (b *Battery) effort() Effort {
 	e := b.Effort
+	if e == (Effort{}) {
+		e = Usual()
+	}
 	if most := b.Attacker.Queries; most > 0 {
 		e.Queries, e.Draws = min(e.Queries, most), min(e.Draws, most)
 	}
-	return Defaults(b.access(t), e, b.Shape, b.Layout)
+	return e
+}
+
+// Methods gives the battery's methods for a target.
+func (b *Battery) Methods(t method.Target) []method.Method {
+	return Defaults(b.access(t), b.effort(), b.Shape, b.Layout)
+}
+
+// Most is the most queries that the battery asks about one unit of a target.
+func (b *Battery) Most(t method.Target) int {
+	e, access := b.effort(), b.access(t)
+	most := e.Draws + e.Queries
+	if access.Includes(assay.Scores) {
+		most += e.Queries
+	}
+	if access.Includes(assay.Gradients) {
+		search := e.Restarts * (e.Steps + 1)
+		if b.Attacker.Queries > 0 {
+			search = min(search, b.Attacker.Queries)
+		}
+		most += 2 + len(directed(access, e))*search
+	}
+	return most
 }
 
 // Observe runs the battery on units. What it gives for a unit depends on the seed and
@@ -120,7 +145,7 @@ func (b *Battery) Run(ctx context.Context, t method.Target, inputs []method.Inpu
 
 // Evidence joins what was recorded of units and controls.
 func (b *Battery) Evidence(t method.Target, units []method.Result, c *Controls) *Evidence {
-	e := &Evidence{Access: b.Attacker.Access, Norm: b.Attacker.Norm, Eps: b.Attacker.Eps, Queries: b.Attacker.Queries, Effort: b.Effort, Units: units, Controls: c}
+	e := &Evidence{Access: b.Attacker.Access, Norm: b.Attacker.Norm, Eps: b.Attacker.Eps, Queries: b.Attacker.Queries, Effort: b.effort(), Units: units, Controls: c}
 	for _, m := range b.Methods(t) {
 		e.Methods = append(e.Methods, m.Describe())
 	}

@@ -118,7 +118,7 @@ func (k *controller) point(ctx context.Context, eps float64, methods []method.Me
 // curve observes success by eps, and with doubled effort.
 func (k *controller) curve(ctx context.Context, c *Controls, right []method.Input) error {
 	access := k.access(k.target)
-	methods := strongest(access, k.Effort, k.Shape, k.Layout)
+	methods := strongest(access, k.effort(), k.Shape, k.Layout)
 	for _, eps := range k.budgets() {
 		p, err := k.point(ctx, eps, methods, right)
 		if err != nil {
@@ -129,7 +129,7 @@ func (k *controller) curve(ctx context.Context, c *Controls, right []method.Inpu
 	if access != assay.Gradients {
 		return nil
 	}
-	p, err := k.point(ctx, k.Attacker.Eps, strongest(access, k.Effort.Double(), k.Shape, k.Layout), right)
+	p, err := k.point(ctx, k.Attacker.Eps, strongest(access, k.effort().Double(), k.Shape, k.Layout), right)
 	c.Doubled = &p
 	return err
 }
@@ -260,7 +260,7 @@ func (k *controller) twin(ctx context.Context, inputs []method.Input) (*twin, er
 
 func (t *twin) attack(ctx context.Context, eps float64) ([]Answer, error) {
 	on := &controller{Battery: t.Battery, target: t.target, options: t.options}
-	p, err := on.point(ctx, eps, strongest(t.access(t.controller.target), t.Effort, t.Shape, t.Layout), t.inputs)
+	p, err := on.point(ctx, eps, strongest(t.access(t.controller.target), t.effort(), t.Shape, t.Layout), t.inputs)
 	if err != nil {
 		return nil, fmt.Errorf("on the linear model: %w", err)
 	}

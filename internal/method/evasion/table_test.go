@@ -161,3 +161,29 @@ func TestObserveInParts(t *testing.T) {
 		t.Errorf("%d of %d units are robust: the test shows one side alone", robust, len(whole))
 	}
 }
+
+// A unit that withstands is asked about as often as is said before; none more often.
+func TestMostQueries(t *testing.T) {
+	target, inputs := records([]float64{0, 0, 1, 0, 0, 0, 0}, -0.5)
+	for _, queries := range []int{0, 17} {
+		b := &evasion.Battery{
+			Attacker: method.Attacker{Access: assay.Gradients, Norm: method.Linf, Eps: 0.05, Queries: queries},
+			Effort:   evasion.Effort{Steps: 10, Restarts: 2, Queries: 100, Draws: 60}, Shape: []int64{7}, Layout: model.Tabular,
+		}
+		results, err := b.Observe(context.Background(), target, inputs, method.Options{Seed: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		largest := 0
+		for _, r := range results {
+			asked := 0
+			for _, m := range r.Methods {
+				asked += m.Queries
+			}
+			largest = max(largest, asked)
+		}
+		if most := b.Most(target); largest != most {
+			t.Errorf("with %d queries a unit is asked about %d times, and %d were said", queries, largest, most)
+		}
+	}
+}
