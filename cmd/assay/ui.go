@@ -102,6 +102,30 @@ func (u *ui) training(p train.Progress) {
 	u.bar.Set((p.Epoch-1)*p.Steps + p.Step)
 }
 
+// units shows how many units an attack has gone through.
+func (u *ui) units(done, total int) {
+	now := time.Now()
+	if u.started.IsZero() {
+		u.started, u.line = now, now
+	}
+	if now.Sub(u.started) < quiet {
+		return
+	}
+	left := time.Duration(float64(now.Sub(u.started)) / float64(done) * float64(total-done)).Round(time.Second)
+	if !u.terminal {
+		if now.Sub(u.line) >= quiet && done < total {
+			u.line = now
+			u.note("unit %d of %d, %s left", done, total, left)
+		}
+		return
+	}
+	if u.bar == nil {
+		u.bar = u.newBar(total)
+	}
+	u.bar.Describe(fmt.Sprintf("unit %d/%d  %s left", done, total, left))
+	u.bar.Set(done)
+}
+
 func (u *ui) newBar(steps int) *progressbar.ProgressBar {
 	theme := progressbar.Theme{Saucer: "━", SaucerPadding: "─"}
 	if u.colours {

@@ -11,6 +11,7 @@ var benchmarks = []benchmark{
 	gradientOverForward("resnet20", 2.3, func() *onnx.Model { return network.ResNet20(3, 32, 32, 10, 1) }),
 	gradientOverForward("transformer4", 3.0, transformer),
 	overhead(),
+	attackStep(),
 	trainingStep(),
 	sequential(0.05),
 	sequential(0.1),

@@ -88,6 +88,18 @@ func TestNPYElementTypes(t *testing.T) {
 	}
 }
 
+// One number that is none makes no text of its column: it is a bad record with its place.
+func TestNPYWithoutANumber(t *testing.T) {
+	data := []byte("\x00\x00\x80\x3f\x00\x00\xc0\x7f\x00\x00\x00\x40") // 1, NaN, 2
+	path := write(t, "a.npy", npy(npyHeader("<f4", "3, 1"), data))
+	_, err := Load(t.Context(), path, Options{Unlabelled: true})
+	fails(t, err, "record 2", "is not a finite number")
+	d := load(t, path, Options{Unlabelled: true, BadRecords: 1})
+	if !slices.Equal(d.X, []float32{1, 2}) || d.Schema.Width() != 1 {
+		t.Errorf("without it there are %v", d.X)
+	}
+}
+
 // idx writes an IDX file of bytes.
 func idx(data []byte, shape ...uint32) []byte {
 	out := []byte{0, 0, 8, byte(len(shape))}

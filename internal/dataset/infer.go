@@ -312,6 +312,9 @@ func (p *profile) add(c cell) {
 		return
 	}
 	v, ok := c.float()
+	if c.typed && !ok {
+		return // a number that is not finite makes no text of a column of numbers: reported when it is read
+	}
 	switch {
 	case ok:
 		p.number(v)

@@ -70,7 +70,7 @@ type Unit interface {
 // Gradient is a loss and its slope at one row. The slices are the caller's to keep.
 type Gradient struct {
 	Loss   float32
-	Slope  []float32 // of the loss, by each number of the row
+	Slope  []float32 // of the loss, by each number of the row; 0 where the model's is not finite
 	Scores []float32 // of the row
 }
 

@@ -1,6 +1,9 @@
 package method
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // Norm measures a perturbation.
 type Norm string
@@ -14,48 +17,102 @@ const (
 // Norms gives all norms.
 func Norms() []Norm { return []Norm{Linf, L2} }
 
-// Domain is what the inputs of a model can be, whoever makes them: limits of every
-// number and what an attacker cannot change. The slices have one entry a number of a row.
-type Domain struct {
-	Low, High []float32 // closed limits, in the data's own units
-	Scale     []float32 // what a perturbation of size 1 is, in those units; positive
-	Fixed     []bool    // which the attacker cannot change; nil for none
-	Integer   []bool    // which are whole numbers; nil for none
-	Groups    []Group   // one-hot groups
-	Relations []Relation
-}
-
-// Group is the numbers Start ≤ i < End of a row, of which exactly one is 1 and the others 0.
-type Group struct{ Start, End int }
-
-// Relation says that a linear combination of numbers is at most a bound:
-// Σ Weights[i]·x[Of[i]] ≤ Bound.
-type Relation struct {
-	Of      []int
-	Weights []float64
-	Bound   float64
-}
-
-// Holds reports whether a row satisfies the relation, to within rounding of float32.
-func (r Relation) Holds(x []float32) bool { return r.excess(x) <= 0 }
-
-func (r Relation) excess(x []float32) float64 {
-	sum, size := 0.0, math.Abs(r.Bound)
-	for i, at := range r.Of {
-		term := r.Weights[i] * float64(x[at])
-		sum += term
-		size = max(size, math.Abs(term))
-	}
-	return sum - r.Bound - size*0x1p-22
-}
-
 // Space is where an attacker may take one unit: within Eps of the clean input in a
 // norm, and within the domain. The distance of numbers is measured in the domain's
 // scale; a one-hot group that changed counts against Groups, not against Eps.
+//
+// The clean input is always inside, even where it leaves the domain itself: limits
+// reach as far as it does, and a relation that it violates binds nobody.
 type Space struct {
 	Domain *Domain
 	Norm   Norm
 	Eps    float64
 	Groups int // how many one-hot groups may change
 	Clean  []float32
+}
+
+// Distance is how far a row is from the clean input in the norm, in the domain's
+// scale. Groups do not count.
+func (s *Space) Distance(x []float32) float64 {
+	sum, largest := 0.0, 0.0
+	s.Domain.plain(func(i int) {
+		d := s.offset(i, x[i])
+		sum += d * d
+		largest = math.Max(largest, math.Abs(d)) // of NaN it is NaN
+	})
+	if s.Norm == L2 {
+		return math.Sqrt(sum)
+	}
+	return largest
+}
+
+// offset is the perturbation of number i, in its scale.
+func (s *Space) offset(i int, v float32) float64 {
+	return (float64(v) - float64(s.Clean[i])) / float64(s.Domain.Scale[i])
+}
+
+// Contains reports in what a row leaves the space, nil if it is inside. It shares
+// nothing with Project but the measure of distance.
+func (s *Space) Contains(x []float32) error {
+	d := s.Domain
+	if len(x) != len(s.Clean) {
+		return fmt.Errorf("the row has %d numbers where the unit has %d", len(x), len(s.Clean))
+	}
+	for i, v := range x {
+		clean := s.Clean[i]
+		switch {
+		case v == clean:
+		case !finite(v):
+			return fmt.Errorf("number %d is %g, which is not finite", i, v)
+		case d.fixed(i):
+			return fmt.Errorf("number %d is fixed, and changed from %g to %g", i, clean, v)
+		case v < min(d.Low[i], clean):
+			return fmt.Errorf("number %d is %g, below its limit by %g", i, v, float64(d.Low[i])-float64(v))
+		case v > max(d.High[i], clean):
+			return fmt.Errorf("number %d is %g, above its limit by %g", i, v, float64(v)-float64(d.High[i]))
+		case d.integer(i) && float64(v) != math.Trunc(float64(v)):
+			return fmt.Errorf("number %d is %g, not a whole number", i, v)
+		}
+	}
+	if err := s.containsGroups(x); err != nil {
+		return err
+	}
+	if size := s.Distance(x); !(size <= s.Eps) {
+		return fmt.Errorf("the perturbation's %s norm is %g, above the %g allowed by %g", s.Norm, size, s.Eps, size-s.Eps)
+	}
+	for i, r := range d.Relations {
+		if over := r.excess(x); over > 0 && r.Holds(s.Clean) {
+			return fmt.Errorf("relation %d is exceeded by %g", i+1, over)
+		}
+	}
+	return nil
+}
+
+func (s *Space) containsGroups(x []float32) error {
+	changed := 0
+	for _, g := range s.Domain.Groups {
+		ones, zeros, same := 0, 0, true
+		for i := g.Start; i < g.End; i++ {
+			same = same && x[i] == s.Clean[i]
+			if x[i] == 1 {
+				ones++
+			}
+			if x[i] == 0 {
+				zeros++
+			}
+		}
+		if same {
+			continue
+		}
+		if changed++; ones != 1 || zeros != g.End-g.Start-1 {
+			return fmt.Errorf("numbers %d to %d are not one 1 and else 0", g.Start, g.End-1)
+		}
+		if s.Domain.fixedGroup(g) {
+			return fmt.Errorf("numbers %d to %d are a fixed group, and changed", g.Start, g.End-1)
+		}
+	}
+	if changed > s.Groups {
+		return fmt.Errorf("%d one-hot groups changed, %d more than allowed", changed, changed-s.Groups)
+	}
+	return nil
 }

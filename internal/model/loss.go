@@ -25,8 +25,9 @@ type Differentiable interface {
 
 	// Gradient writes, for each of len(labels) rows (at most Batch), the scores (Classes
 	// per row), the value of the loss and its gradient (RowSize per row). Targets are the
-	// classes that a targeted loss is about; nil for others. Without an error everything is finite, but for
-	// rows at which the model itself is not.
+	// classes that a targeted loss is about; nil for others. DLR needs three classes, TargetedDLR
+	// four. Scores are those that the loss is made of, of which the greatest wins: logits, where there are
+	// any. Numbers of a row are not finite where the model or its derivative is not.
 	Gradient(ctx context.Context, loss Loss, rows []float32, labels, targets []int32, scores, losses, gradient []float32) error
 
 	// Close frees what the model holds.

@@ -1,0 +1,303 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"assay"
+	"assay/internal/builtin"
+	"assay/internal/dataset"
+	"assay/internal/method"
+	"assay/internal/method/target"
+	"assay/internal/model"
+	"assay/internal/stat"
+	"assay/onnx"
+)
+
+// attackFlags are the flags of assay attack.
+type attackFlags struct {
+	data               dataFlags
+	model, method, out string
+	norm, unit, loss   string
+	eps                float64
+	groups, n          int
+	threads            int
+	seed               uint64
+	format             string
+	settings           builtin.Settings
+	given              []string // of the settings, by their flags
+}
+
+func attackCommand(u *ui) *cobra.Command {
+	f := &attackFlags{}
+	c := &cobra.Command{
+		Use:   "attack --model MODEL.onnx --data DATA --method METHOD --eps EPS",
+		Short: "Attack a model with one method, and measure its robust accuracy",
+		Long: `Attack a model with one method, and measure its robust accuracy.
+
+Each unit is an input that an attacker may change by at most eps. It counts as
+robust if the model gets it right and the method found no adversarial example;
+every one that it found is run again by itself on a second session without graph
+optimisation. The bounds of the robust accuracy are exact (Clopper and Pearson),
+of 95 % confidence, for units drawn at random.
+
+What an attack does not find is no proof that it is not there: assay assess also
+checks whether the attack could have found it.`,
+		Example: `  assay attack --model model.onnx --data examples/diagnosis/breast_cancer.csv --label diagnosis --method pgd --unit std --eps 0.3
+  assay attack --model digits.onnx --data test.npz --method square --norm L2 --eps 1.5 --queries 2000 --out examples.npz`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			for _, name := range []string{"steps", "step-size", "restarts", "loss", "queries", "draws"} {
+				if c.Flags().Changed(name) {
+					f.given = append(f.given, name)
+				}
+			}
+			return f.run(c.Context(), u)
+		},
+	}
+	f.data.add(c)
+	s := c.Flags()
+	s.StringVar(&f.model, "model", "", "the ONNX model")
+	s.StringVar(&f.data.labelFile, "labels", "", "a file of labels beside the data (IDX or NPY), as --label-file")
+	s.StringVar(&f.method, "method", "", methodNames())
+	s.StringVar(&f.norm, "norm", string(method.Linf), "of the perturbation: Linf or L2")
+	s.Float64Var(&f.eps, "eps", 0, "the largest perturbation")
+	s.StringVar(&f.unit, "unit", string(method.Raw), "of eps: raw (the data's own), range or std (of each feature)")
+	s.IntVar(&f.groups, "groups", 0, "how many categorical features may change, beside eps")
+	s.IntVar(&f.settings.Steps, "steps", 0, "of pgd (40)")
+	s.Float64Var(&f.settings.Step, "step-size", 0, "of pgd, as a part of eps (2.5 by the steps)")
+	s.IntVar(&f.settings.Restarts, "restarts", 0, "of pgd (2)")
+	s.StringVar(&f.loss, "loss", "", "of pgd: cross-entropy, margin or dlr (cross-entropy)")
+	s.IntVar(&f.settings.Queries, "queries", 0, "for each unit, of square and hopskipjump (5000)")
+	s.IntVar(&f.settings.Draws, "draws", 0, "for each unit, of noise (1000)")
+	s.IntVar(&f.n, "n", 1000, "how many records to attack, drawn at random; all where there are fewer")
+	s.Uint64Var(&f.seed, "seed", 0, "of everything that is drawn at random")
+	s.IntVar(&f.threads, "threads", 0, "processors to use (all)")
+	s.StringVar(&f.out, "out", "", "an NPZ file for the adversarial examples, as records of the data")
+	s.StringVar(&f.format, "format", "text", "of the result: text or json")
+	for _, name := range []string{"model", "method", "eps"} {
+		c.MarkFlagRequired(name)
+	}
+	return c
+}
+
+func methodNames() string {
+	text := ""
+	for i, m := range builtin.Methods() {
+		if i > 0 {
+			text += ", "
+		}
+		text += m.Name
+	}
+	return text
+}
+
+// attackReport is the result of an attack, for programs.
+type attackReport struct {
+	Method         string       `json:"method"`
+	Norm           method.Norm  `json:"norm"`
+	Eps            float64      `json:"eps"`
+	N              int          `json:"n"`
+	CleanAccuracy  float64      `json:"clean_accuracy"`
+	RobustAccuracy float64      `json:"robust_accuracy"`
+	Lower          float64      `json:"lower"`
+	Upper          float64      `json:"upper"`
+	Queries        int          `json:"queries"`
+	Seconds        float64      `json:"seconds"`
+	Units          []attackUnit `json:"units"`
+}
+
+type attackUnit struct {
+	Index   int64 `json:"index"` // of the record in the data, from 0
+	Correct bool  `json:"correct"`
+	Robust  bool  `json:"robust"`
+}
+
+// attackConfidence is that of the bounds of the robust accuracy.
+const attackConfidence = 0.95
+
+func (f *attackFlags) run(ctx context.Context, u *ui) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	started := time.Now()
+	m, err := onnx.Open(f.model)
+	if err != nil {
+		return err
+	}
+	records, err := f.read(ctx, m)
+	if err != nil {
+		return err
+	}
+	t, err := target.Open(ctx, m, target.Options{Threads: f.threads})
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.model, err)
+	}
+	defer t.Close()
+	attack, err := f.prepare(u, t, records)
+	if err != nil {
+		return err
+	}
+	results, err := attack.run(ctx, u)
+	u.done()
+	if err != nil {
+		return err
+	}
+	report, err := f.report(results, time.Since(started))
+	if err != nil {
+		return err
+	}
+	if f.out != "" {
+		if err := attack.save(f.out, results); err != nil {
+			return err
+		}
+	}
+	if f.format == "json" {
+		return u.json(report)
+	}
+	u.attacked(f, report)
+	return nil
+}
+
+// check refuses what no model or data could change.
+func (f *attackFlags) check() error {
+	if err := checkFormat(f.format); err != nil {
+		return err
+	}
+	if f.n < 1 {
+		return fmt.Errorf("--n %d: at least one record is needed", f.n)
+	}
+	if f.threads < 0 {
+		return fmt.Errorf("--threads %d: give the number of processors, or 0 for all", f.threads)
+	}
+	if !slices.Contains(method.Norms(), method.Norm(f.norm)) {
+		return fmt.Errorf("--norm %s: use Linf or L2", f.norm)
+	}
+	if !slices.Contains(method.Scalings(), method.Scaling(f.unit)) {
+		return fmt.Errorf("--unit %s: use raw, range or std", f.unit)
+	}
+	f.settings.Loss = model.Loss(f.loss)
+	_, err := builtin.Find(f.method, f.settings, f.given)
+	return err
+}
+
+// read reads the data by the user's schema, or by that which the model carries.
+func (f *attackFlags) read(ctx context.Context, m *onnx.Model) (*dataset.Dataset, error) {
+	schema, err := readSchema(m)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.model, err)
+	}
+	records, err := f.data.read(ctx, schema, false)
+	switch {
+	case err != nil:
+		return nil, err
+	case records.Len() == 0:
+		return nil, fmt.Errorf("%s has no records", f.data.path)
+	case records.Y == nil:
+		return nil, fmt.Errorf("%s has no labels: name their column with --label, or their file with --labels", f.data.path)
+	}
+	return records, nil
+}
+
+// attack is one method, ready to run.
+type attack struct {
+	target   method.Target
+	attacker method.Attacker
+	method   method.Method
+	inputs   []method.Input
+	seed     uint64
+	rows     *target.Rows
+	records  *dataset.Dataset
+}
+
+// poolSize is how many records decision-based methods may start from.
+const poolSize = 200
+
+func (f *attackFlags) prepare(u *ui, t *target.Model, records *dataset.Dataset) (*attack, error) {
+	rows, err := target.NewRows(records.Schema, t.Description)
+	if err != nil {
+		return nil, fmt.Errorf("%s does not fit %s: %w", f.data.path, f.model, err)
+	}
+	if text := target.Misfit(records, t.Description); text != "" {
+		u.note("%s", text)
+	}
+	domain, err := method.DomainOf(records.Schema, records.Statistics(), method.Scaling(f.unit))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.data.path, err)
+	}
+	f.settings.Shape, f.settings.Layout = t.Shape, t.Layout
+	chosen, err := builtin.Find(f.method, f.settings, f.given)
+	if err != nil {
+		return nil, err
+	}
+	a := &attack{target: t.Target, method: chosen, seed: f.seed, rows: rows, records: records}
+	a.attacker = method.Attacker{Access: chosen.Describe().Access, Norm: method.Norm(f.norm), Eps: f.eps, Groups: f.groups}
+	if a.attacker.Access == assay.Gradients && t.Gradient == nil {
+		return nil, fmt.Errorf("%s follows gradients, and %s has none: %w", f.method, f.model, t.NoGradient)
+	}
+	a.target.Domain = rows.Domain(domain)
+	order := rand.New(rand.NewPCG(f.seed, 0)).Perm(records.Len())
+	for _, i := range order[:min(poolSize, len(order))] {
+		a.target.Pool = append(a.target.Pool, rows.Row(records.Record(i)))
+	}
+	chosenRecords := slices.Clone(order[:min(f.n, len(order))])
+	slices.Sort(chosenRecords)
+	a.inputs = rows.Inputs(records, chosenRecords)
+	if f.eps > 0 && tooFine(a.target.Domain, f.eps) {
+		u.note("all numbers that may change are whole, and eps %g is less than 1 of each: nothing can change", f.eps)
+	}
+	return a, nil
+}
+
+// tooFine reports whether whole numbers are all that may change, and by less than 1.
+func tooFine(d *method.Domain, eps float64) bool {
+	for i, scale := range d.Scale {
+		if !d.Fixed[i] && (!d.Integer[i] || eps*float64(scale) >= 1) {
+			return false
+		}
+	}
+	return len(d.Groups) == 0
+}
+
+func (a *attack) run(ctx context.Context, u *ui) ([]method.Result, error) {
+	return method.Run(ctx, a.target, a.attacker, []method.Method{a.method}, a.inputs, method.Options{Seed: a.seed, Progress: u.units})
+}
+
+func (f *attackFlags) report(results []method.Result, took time.Duration) (*attackReport, error) {
+	r := &attackReport{Method: f.method, Norm: method.Norm(f.norm), Eps: f.eps, N: len(results), Seconds: took.Seconds(), Units: []attackUnit{}}
+	correct, robust := 0, 0
+	for _, unit := range results {
+		r.Units = append(r.Units, attackUnit{unit.Index, unit.Correct, unit.Robust})
+		if unit.Correct {
+			correct++
+		}
+		if unit.Robust {
+			robust++
+		}
+		for _, m := range unit.Methods {
+			r.Queries += m.Queries
+		}
+	}
+	n := float64(r.N)
+	r.CleanAccuracy, r.RobustAccuracy = float64(correct)/n, float64(robust)/n
+	bounds, err := stat.ClopperPearson(robust, r.N, attackConfidence)
+	r.Lower, r.Upper = bounds.Lower, bounds.Upper
+	return r, err
+}
+
+// attacked prints the result of an attack.
+func (u *ui) attacked(f *attackFlags, r *attackReport) {
+	u.row("attack", "%s, %s up to %g (%s)", r.Method, r.Norm, r.Eps, f.unit)
+	u.row("units", "%d of %s", r.N, f.data.path)
+	u.row("clean", "accuracy %s", percent(r.CleanAccuracy))
+	u.row("robust", "accuracy %s, between %s and %s at 95 %% confidence", percent(r.RobustAccuracy), percent(r.Lower), percent(r.Upper))
+	u.row("queries", "%d, in %.1f s", r.Queries, r.Seconds)
+	if f.out != "" {
+		u.row("written", "%s", f.out)
+	}
+}

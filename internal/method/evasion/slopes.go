@@ -1,0 +1,186 @@
+package evasion
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"assay/internal/method"
+	"assay/internal/model"
+)
+
+// Slopes tell of gradients at the inputs: of the margin, which does not vanish where a
+// model is sure. A unit counts once, under the first that holds of it.
+type Slopes struct {
+	Units     int      `json:"units"`
+	NotFinite int      `json:"notFinite"`          // some of the gradient is no finite number
+	Zero      int      `json:"zero"`               // all of it is 0
+	Flat      int      `json:"flat"`               // a step along it, a hundredth of eps long, changes no score at all: the model has steps
+	Saturated int      `json:"saturated"`          // it vanishes for most numbers, and the scores depend on these
+	Replaced  []string `json:"replaced,omitempty"` // nodes that are given the identity's gradient
+	Stopped   []string `json:"stopped,omitempty"`  // nodes through which nothing flows
+}
+
+// vanishing is the part of the largest slope below which a number's slope leads nowhere: it is
+// lost in the rounding of a step in L2.
+const vanishing = 1e-6
+
+// matters is the part of what a step along the gradient changes the margin by, from which on
+// it matters that other numbers change it too.
+const matters = 0.2
+
+// nodes is what a differentiable model may tell of its graph.
+type nodes interface {
+	StraightThrough() []string
+	Stopped() []string
+}
+
+func (k *controller) slopes(ctx context.Context, inputs []method.Input) (*Slopes, error) {
+	s := &Slopes{Units: len(inputs)}
+	if n, ok := k.target.Gradient.(nodes); ok {
+		s.Replaced, s.Stopped = n.StraightThrough(), n.Stopped()
+	}
+	classes := len(k.target.Model.Describe().Classes)
+	for batch := range slices.Chunk(inputs, max(k.target.Gradient.Batch(), 1)) {
+		var rows []float32
+		var labels []int32
+		for _, in := range batch {
+			rows, labels = append(rows, in.X...), append(labels, int32(in.Label))
+		}
+		scores, losses, slope := make([]float32, len(batch)*classes), make([]float32, len(batch)), make([]float32, len(rows))
+		if err := k.target.Gradient.Gradient(ctx, model.Margin, rows, labels, nil, scores, losses, slope); err != nil {
+			return nil, fmt.Errorf("gradients of the controls: %w", err)
+		}
+		for i, in := range batch {
+			p := &probe{controller: k, clean: in.X, label: in.Label, slope: slope[i*len(in.X) : (i+1)*len(in.X)]}
+			if err := p.judge(ctx, s); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return s, nil
+}
+
+// probe looks at the slope at one input.
+type probe struct {
+	*controller
+	clean, slope []float32
+	label        int
+}
+
+func (p *probe) judge(ctx context.Context, s *Slopes) error {
+	largest := 0.0
+	for j, g := range p.slope {
+		if g-g != 0 {
+			s.NotFinite++
+			return nil
+		}
+		largest = max(largest, p.at(j))
+	}
+	if largest == 0 {
+		s.Zero++
+		return nil
+	}
+	clean, err := p.scores(ctx, p.clean)
+	if err != nil {
+		return err
+	}
+	// From one point beside the input to another: an input itself may stand where a step is.
+	near, err := p.scores(ctx, p.moved(p.Attacker.Eps/100))
+	if err != nil {
+		return err
+	}
+	further, err := p.scores(ctx, p.moved(p.Attacker.Eps/50))
+	if err != nil {
+		return err
+	}
+	if slices.Equal(near, further) {
+		s.Flat++
+		return nil
+	}
+	saturated, err := p.saturated(ctx, clean, largest)
+	if saturated {
+		s.Saturated++
+	}
+	return err
+}
+
+// at is the length of the slope along number j, in its scale; 0 where it cannot move.
+func (p *probe) at(j int) float64 {
+	if d := p.target.Domain; d.Fixed != nil && d.Fixed[j] {
+		return 0
+	}
+	return math.Abs(float64(p.slope[j]) * float64(p.target.Domain.Scale[j]))
+}
+
+// moved is the input with each number moved up its slope, within its limits alone: what the model
+// does between whole numbers tells whether its slope is its own.
+func (p *probe) moved(size float64) []float32 {
+	d, x := p.target.Domain, slices.Clone(p.clean)
+	for j, g := range p.slope {
+		if p.at(j) == 0 {
+			continue
+		}
+		by := float32(math.Copysign(size, float64(g)) * float64(d.Scale[j]))
+		if v := x[j] + by; v >= d.Low[j] && v <= d.High[j] {
+			x[j] = v
+		} else {
+			x[j] -= by // at its limit: the other way tells the same
+		}
+	}
+	return x
+}
+
+// saturated reports whether the slope vanishes for most numbers that can change, and the
+// margin depends on them all the same, when they are drawn from their limits.
+func (p *probe) saturated(ctx context.Context, clean []float64, largest float64) (bool, error) {
+	free, _ := changeable(&method.Space{Domain: p.target.Domain, Clean: p.clean})
+	dead := slices.DeleteFunc(slices.Clone(free), func(j int) bool { return p.at(j) > vanishing*largest })
+	if 2*len(dead) <= len(free) {
+		return false, nil
+	}
+	step, err := p.scores(ctx, p.moved(p.Attacker.Eps))
+	if err != nil {
+		return false, err
+	}
+	d, r, change := p.target.Domain, rand.New(rand.NewPCG(p.options.Seed, 0)), 0.0
+	for range 8 {
+		x := slices.Clone(p.clean)
+		for _, j := range dead {
+			if low, high := float64(d.Low[j]), float64(d.High[j]); !math.IsInf(high-low, 0) {
+				x[j] = float32(low + r.Float64()*(high-low))
+			}
+		}
+		drawn, err := p.scores(ctx, x)
+		if err != nil {
+			return false, err
+		}
+		change = max(change, math.Abs(lead(drawn, p.label)-lead(clean, p.label)))
+	}
+	return change > matters*math.Abs(lead(step, p.label)-lead(clean, p.label)), nil
+}
+
+// lead is how far the best other class is ahead of a label.
+func lead(scores []float64, label int) float64 {
+	best := math.Inf(-1)
+	for k, s := range scores {
+		if k != label {
+			best = max(best, s)
+		}
+	}
+	return best - scores[label]
+}
+
+// scores are the model's of one row by itself.
+func (p *probe) scores(ctx context.Context, x []float32) ([]float64, error) {
+	row, out := make([]float64, len(x)), make([]float64, len(p.target.Confirm.Describe().Classes))
+	for j, v := range x {
+		row[j] = float64(v)
+	}
+	if err := p.target.Confirm.Predict(ctx, row, out); err != nil {
+		return nil, fmt.Errorf("scores of the controls: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,327 @@
+package method
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"assay"
+	"assay/internal/model"
+)
+
+// Target is the model under attack, and what is known of its inputs.
+type Target struct {
+	Model    model.Classifier     // asked in batches; its session's number of threads may change results by rounding
+	Gradient model.Differentiable // nil where there is none
+	Confirm  model.Classifier     // asked about one row at a time: a second session, without graph optimisation
+	Domain   *Domain
+	Pool     [][]float32 // inputs from which decision-based methods may start
+}
+
+// Attacker is what the attacker has, for each unit and method.
+type Attacker struct {
+	Access  assay.Access
+	Norm    Norm
+	Eps     float64 // the largest perturbation, in the domain's scale
+	Groups  int     // how many one-hot groups may change
+	Queries int     // rows that may be asked about; 0 for any number
+}
+
+// Input is a unit to attack.
+type Input struct {
+	Index int64 // by which results and errors name it
+	X     []float32
+	Label int
+}
+
+// MethodResult is what a method achieved on a unit.
+type MethodResult struct {
+	Method      string    `json:"method"`
+	Success     bool      `json:"success"`               // the model, asked about Example alone, takes it for another class
+	Unconfirmed bool      `json:"unconfirmed,omitempty"` // only in a batch was another class seen: no success
+	Queries     int       `json:"queries"`
+	Exhausted   bool      `json:"exhausted,omitempty"` // the attacker's queries did not suffice
+	Undefined   int       `json:"undefined,omitempty"` // rows to which the model answered with scores or a slope that are no numbers
+	Distance    float64   `json:"distance,omitempty"`  // of Example from the input, in the norm and the domain's scale
+	Example     []float32 `json:"-"`                   // the adversarial example, nil without success
+}
+
+// Result is what all methods together achieved on a unit.
+type Result struct {
+	Index   int64          `json:"index"`
+	Correct bool           `json:"correct"` // the model, asked about the input alone, gives its label
+	Robust  bool           `json:"robust"`  // it is correct, and no method succeeded
+	Answer  int            `json:"answer"`  // the class of the nearest adversarial example, else of the input
+	Methods []MethodResult `json:"methods,omitempty"`
+}
+
+// Options say how a run is done. They change no result but for Seed and Batch.
+type Options struct {
+	Seed     uint64
+	Lanes    int                   // units that run side by side; 0 for as many as a batch has rows
+	Batch    int                   // rows of which scores are asked at once; 0 for 32. A model that costs by the row wants 1
+	Progress func(done, total int) // called after each method's search on a unit, by one goroutine at a time
+}
+
+const defaultBatch = 32
+
+// Run attacks each input that the model gets right with each method. Results are in
+// the order of the inputs. Each depends on the seed, the method, and the input's numbers
+// and label alone: not on the other inputs, their order, or how many run side by side.
+// That holds as far as the model gives a row the same answer wherever in a batch of
+// fixed size it stands; it must not cut such a batch into unequal parts.
+//
+// Confirm alone decides whether an input is correct and an adversarial example counts.
+// A score that is no number names no class: for an input it is an error, for a
+// perturbed row it counts as no success. The pool is asked about once for all units,
+// which no unit's queries include.
+//
+// The first error ends the run: a method that asks for what its description does not
+// state, a model that fails, a panic, or the context's end.
+func Run(ctx context.Context, t Target, a Attacker, methods []Method, inputs []Input, o Options) ([]Result, error) {
+	r, err := newRun(t, a, methods, inputs, o)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]Result, len(inputs))
+	err = r.side(ctx, len(inputs), func(ctx context.Context, i int) (err error) {
+		results[i], err = r.answer(ctx, inputs[i])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	// Method by method, so that units that run side by side ask questions of one kind.
+	var searches []*search
+	for k := range methods {
+		for i := range inputs {
+			if results[i].Correct {
+				searches = append(searches, &search{method: k, input: i})
+			}
+		}
+	}
+	done := 0
+	err = r.side(ctx, len(searches), func(ctx context.Context, i int) error {
+		s := searches[i]
+		if err := r.search(ctx, s, inputs[s.input]); err != nil {
+			return fmt.Errorf("method %s, unit %d: %w", r.descriptions[s.method].Name, inputs[s.input].Index, err)
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if done++; o.Progress != nil {
+			o.Progress(done, len(searches))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range searches {
+		results[s.input].add(s)
+	}
+	return results, nil
+}
+
+// search is what one method does to one input, and what came of it.
+type search struct {
+	method, input int // their places
+	found         MethodResult
+	answer        int // the class of the example found
+}
+
+// add takes account of what a method achieved.
+func (r *Result) add(s *search) {
+	if s.found.Success {
+		nearest := true
+		for _, m := range r.Methods {
+			nearest = nearest && !(m.Success && m.Distance <= s.found.Distance)
+		}
+		if nearest {
+			r.Answer = s.answer
+		}
+		r.Robust = false
+	}
+	r.Methods = append(r.Methods, s.found)
+}
+
+// run is one run of methods on inputs.
+type run struct {
+	target       Target
+	attacker     Attacker
+	methods      []Method
+	descriptions []Description
+	classes      int
+	seed         uint64
+	lanes, batch int
+	broker       *broker
+	mu           sync.Mutex // for progress
+}
+
+// side does tasks side by side, each lane one after the other, until the first error.
+func (r *run) side(ctx context.Context, tasks int, do func(ctx context.Context, i int) error) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	n := min(r.lanes, tasks)
+	r.broker = newBroker(ctx, r.target, r.batch, n)
+	var next atomic.Int64
+	var lanes sync.WaitGroup
+	for range n {
+		lanes.Go(func() {
+			defer r.broker.leave()
+			for i := next.Add(1) - 1; i < int64(tasks) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				if err := do(ctx, int(i)); err != nil {
+					stop(err)
+				}
+			}
+		})
+	}
+	lanes.Wait()
+	return context.Cause(ctx)
+}
+
+func newRun(t Target, a Attacker, methods []Method, inputs []Input, o Options) (*run, error) {
+	if t.Model == nil || t.Confirm == nil || t.Domain == nil {
+		return nil, errors.New("a target needs a model, a second one that confirms, and a domain")
+	}
+	d := t.Model.Describe()
+	r := &run{target: t, attacker: a, methods: methods, classes: len(d.Classes), seed: o.Seed}
+	if err := t.Domain.Validate(); err != nil {
+		return nil, err
+	}
+	size := d.RowSize()
+	if c := t.Confirm.Describe(); c.RowSize() != size || len(c.Classes) != r.classes || len(t.Domain.Low) != size {
+		return nil, fmt.Errorf("the model takes %d numbers and has %d classes, the one that confirms takes %d and has %d, and the domain describes %d numbers",
+			size, r.classes, c.RowSize(), len(c.Classes), len(t.Domain.Low))
+	}
+	if err := a.validate(); err != nil {
+		return nil, err
+	}
+	if err := r.describe(methods); err != nil {
+		return nil, err
+	}
+	for i, row := range t.Pool {
+		if err := checkRow(row, size); err != nil {
+			return nil, fmt.Errorf("row %d of the pool %w", i, err)
+		}
+	}
+	for _, in := range inputs {
+		if err := checkRow(in.X, size); err != nil {
+			return nil, fmt.Errorf("unit %d %w", in.Index, err)
+		}
+		if in.Label < 0 || in.Label >= r.classes {
+			return nil, fmt.Errorf("unit %d has the label %d, and the model has the classes 0 to %d", in.Index, in.Label, r.classes-1)
+		}
+	}
+	if o.Lanes < 0 || o.Batch < 0 {
+		return nil, fmt.Errorf("%d units cannot run side by side in batches of %d rows", o.Lanes, o.Batch)
+	}
+	r.batch, r.lanes = cmp.Or(o.Batch, defaultBatch), o.Lanes
+	if r.lanes == 0 {
+		r.lanes = r.batch
+		if t.Gradient != nil {
+			r.lanes = max(r.lanes, t.Gradient.Batch())
+		}
+	}
+	return r, nil
+}
+
+func (a Attacker) validate() error {
+	if a.Norm != Linf && a.Norm != L2 {
+		return fmt.Errorf("the norm %q is not known: use one of %q", a.Norm, Norms())
+	}
+	if !(a.Eps >= 0) || math.IsInf(a.Eps, 0) {
+		return fmt.Errorf("a perturbation of at most %g is not possible: eps must be finite and not negative", a.Eps)
+	}
+	if a.Groups < 0 || a.Queries < 0 {
+		return fmt.Errorf("an attacker cannot change %d groups with %d queries", a.Groups, a.Queries)
+	}
+	return nil
+}
+
+// describe checks that the attacker can run the methods.
+func (r *run) describe(methods []Method) error {
+	seen := map[string]bool{}
+	for _, m := range methods {
+		d := m.Describe()
+		if seen[d.Name] {
+			return fmt.Errorf("the method %s is listed twice: results are told apart by its name", d.Name)
+		}
+		seen[d.Name] = true
+		if !r.attacker.Access.Includes(d.Access) {
+			return fmt.Errorf("the method %s needs access to %s, and the attacker has access to %s: leave it out, or rate the attacker higher", d.Name, d.Access, r.attacker.Access)
+		}
+		if d.Access == assay.Gradients && r.target.Gradient == nil {
+			return fmt.Errorf("the method %s needs gradients, and the model gives none: use methods that need scores or labels", d.Name)
+		}
+		r.descriptions = append(r.descriptions, d)
+	}
+	return nil
+}
+
+func checkRow(x []float32, size int) error {
+	if len(x) != size {
+		return fmt.Errorf("has %d numbers, and the model takes %d", len(x), size)
+	}
+	for i, v := range x {
+		if !finite(v) {
+			return fmt.Errorf("has %g as number %d: correct or leave out the row", v, i)
+		}
+	}
+	return nil
+}
+
+func finite(v float32) bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0) }
+
+// answer asks about an input itself.
+func (r *run) answer(ctx context.Context, in Input) (Result, error) {
+	answer, err := r.alone(ctx, in.X)
+	if err != nil {
+		return Result{}, fmt.Errorf("unit %d: %w", in.Index, err)
+	}
+	if answer < 0 {
+		return Result{}, fmt.Errorf("unit %d: the model's scores are no numbers, so it has no class: leave the unit out, or mend the model", in.Index)
+	}
+	correct := answer == in.Label
+	return Result{Index: in.Index, Correct: correct, Robust: correct, Answer: answer}, nil
+}
+
+// search lets a method search for an adversarial example of an input, and confirms what it found.
+func (r *run) search(ctx context.Context, s *search, in Input) error {
+	u := r.newUnit(in, r.descriptions[s.method])
+	err := u.search(ctx, r.methods[s.method])
+	if err == nil {
+		s.found, s.answer, err = u.confirm(ctx)
+	}
+	return err
+}
+
+// alone gives the class of one row by itself on the confirming model, -1 for none.
+func (r *run) alone(ctx context.Context, x []float32) (int, error) {
+	row, scores := make([]float64, len(x)), make([]float64, r.classes)
+	for i, v := range x {
+		row[i] = float64(v)
+	}
+	if err := r.target.Confirm.Predict(ctx, row, scores); err != nil {
+		return 0, err
+	}
+	return winner(scores), nil
+}
+
+// winner is the class with the largest score, the first of equals, or -1 where a
+// score is no number.
+func winner[T float32 | float64](scores []T) int {
+	best := 0
+	for i, v := range scores {
+		if math.IsNaN(float64(v)) {
+			return -1
+		}
+		if v > scores[best] {
+			best = i
+		}
+	}
+	return best
+}

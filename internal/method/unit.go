@@ -1,0 +1,265 @@
+package method
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+
+	"assay"
+	"assay/internal/model"
+)
+
+// unit is one input under attack by one method. It is for one goroutine.
+type unit struct {
+	run    *run
+	method Description
+	label  int
+	space  Space // by which rows are judged
+	given  Space // the method's own copy
+	rand   *rand.Rand
+
+	queries   int
+	exhausted bool
+	undefined int
+	fault     error       // the first, which counts even if the method disregards it
+	nearest   []candidate // adversarial rows inside the space, the nearest first
+	surest    *candidate  // that with the greatest lead over the label
+}
+
+// candidate is an adversarial row, as a batch has shown it.
+type candidate struct {
+	row      []float32
+	distance float64
+	lead     float64 // of the largest score over the label's
+}
+
+// kept is how many of the nearest candidates are remembered. Next to the boundary, where the
+// nearest lie, rounding can tip the answer, so the surest is remembered too.
+const kept = 3
+
+func (r *run) newUnit(in Input, d Description) *unit {
+	a := r.attacker
+	u := &unit{
+		run: r, method: d, label: in.Label, rand: stream(r.seed, d.Name, in),
+		space: Space{Domain: r.target.Domain, Norm: a.Norm, Eps: a.Eps, Groups: a.Groups, Clean: in.X},
+	}
+	u.given = u.space
+	u.given.Clean = slices.Clone(in.X)
+	return u
+}
+
+// stream gives a unit's own randomness, from the digest of all that names it.
+func stream(seed uint64, method string, in Input) *rand.Rand {
+	data := binary.LittleEndian.AppendUint64(nil, seed)
+	data = binary.LittleEndian.AppendUint64(data, uint64(len(method)))
+	data = append(data, method...)
+	data = binary.LittleEndian.AppendUint64(data, uint64(in.Label))
+	for _, v := range in.X {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
+	}
+	return rand.New(rand.NewChaCha8(sha256.Sum256(data)))
+}
+
+// search lets a method search. What it has found is remembered.
+func (u *unit) search(ctx context.Context, m Method) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it panicked, which is a fault of the method: %v\n%s", p, debug.Stack())
+		}
+	}()
+	err = m.Perturb(ctx, u)
+	var spent *BudgetError
+	if u.fault != nil || errors.As(err, &spent) {
+		return u.fault
+	}
+	return err
+}
+
+// confirm asks the confirming model about the candidates, the nearest first, until
+// one is adversarial by itself.
+func (u *unit) confirm(ctx context.Context) (found MethodResult, answer int, err error) {
+	found = MethodResult{Method: u.method.Name, Queries: u.queries, Exhausted: u.exhausted, Undefined: u.undefined}
+	candidates := u.nearest
+	if u.surest != nil {
+		candidates = append(candidates, *u.surest)
+	}
+	for _, c := range candidates {
+		answer, err := u.run.alone(ctx, c.row)
+		if err != nil {
+			return found, 0, err
+		}
+		if answer >= 0 && answer != u.label && u.space.Contains(c.row) == nil {
+			found.Success, found.Distance, found.Example = true, c.distance, c.row
+			return found, answer, nil
+		}
+	}
+	found.Unconfirmed = len(candidates) > 0
+	return found, 0, nil
+}
+
+func (u *unit) Clean() []float32 { return u.given.Clean }
+func (u *unit) Label() int       { return u.label }
+func (u *unit) Classes() int     { return u.run.classes }
+func (u *unit) Space() *Space    { return &u.given }
+func (u *unit) Rand() *rand.Rand { return u.rand }
+func (u *unit) Found() bool      { return len(u.nearest) > 0 }
+
+func (u *unit) Pool(ctx context.Context) ([][]float32, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	classes, err := u.run.broker.poolClasses()
+	if err != nil {
+		return nil, u.failed(err)
+	}
+	var rows [][]float32
+	for i, class := range classes {
+		if class >= 0 && class != u.label {
+			rows = append(rows, slices.Clone(u.run.target.Pool[i]))
+		}
+	}
+	return rows, nil
+}
+
+func (u *unit) Scores(ctx context.Context, rows []float32) ([]float32, error) {
+	scores, err := u.predict(ctx, assay.Scores, rows)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float32, len(scores))
+	for i, v := range scores {
+		out[i] = float32(v)
+	}
+	return out, nil
+}
+
+func (u *unit) Labels(ctx context.Context, rows []float32) ([]int, error) {
+	scores, err := u.predict(ctx, assay.Labels, rows)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]int, 0, len(scores)/u.run.classes)
+	for row := range slices.Chunk(scores, u.run.classes) {
+		out = append(out, winner(row))
+	}
+	return out, nil
+}
+
+// predict asks for the scores of rows on behalf of one who needs a kind of access.
+func (u *unit) predict(ctx context.Context, needed assay.Access, rows []float32) ([]float64, error) {
+	q := &question{rows: rows, scores: make([]float64, len(rows)/len(u.space.Clean)*u.run.classes)}
+	return q.scores, u.ask(ctx, needed, q)
+}
+
+func (u *unit) Gradient(ctx context.Context, loss model.Loss, target int, x []float32) (Gradient, error) {
+	if !slices.Contains(model.Losses(), loss) {
+		return Gradient{}, u.failed(fmt.Errorf("it asked for the gradient of the loss %q, which is none of %q", loss, model.Losses()))
+	}
+	if loss == model.TargetedDLR && (target < 0 || target >= u.run.classes || target == u.label) {
+		return Gradient{}, u.failed(fmt.Errorf("it asked for the gradient of a loss about class %d, and the classes other than the label are of 0 to %d", target, u.run.classes-1))
+	}
+	if len(x) != len(u.space.Clean) {
+		return Gradient{}, u.failed(fmt.Errorf("it asked for a gradient at %d numbers, and a row has %d", len(x), len(u.space.Clean)))
+	}
+	q := &question{
+		loss: loss, rows: x, label: int32(u.label), target: int32(target),
+		scores: make([]float64, u.run.classes), slope: make([]float32, len(x)),
+	}
+	if err := u.ask(ctx, assay.Gradients, q); err != nil {
+		return Gradient{}, err
+	}
+	lost := false
+	for i, v := range q.slope {
+		if !finite(v) {
+			q.slope[i], lost = 0, true
+		}
+	}
+	if lost && winner(q.scores) >= 0 { // else it is counted
+		u.undefined++
+	}
+	g := Gradient{Loss: q.value, Slope: q.slope, Scores: make([]float32, u.run.classes)}
+	for i, v := range q.scores {
+		g.Scores[i] = float32(v)
+	}
+	return g, nil
+}
+
+// ask has a question answered for one who needs a kind of access, counts it, and looks at the answer.
+func (u *unit) ask(ctx context.Context, needed assay.Access, q *question) error {
+	if err := u.spend(ctx, needed, q.rows); err != nil || len(q.rows) == 0 {
+		return err
+	}
+	if err := u.run.broker.ask(q); err != nil {
+		return u.failed(err)
+	}
+	classes := u.run.classes
+	for i := range len(q.scores) / classes {
+		u.look(q.rows[i*len(u.space.Clean):(i+1)*len(u.space.Clean)], q.scores[i*classes:(i+1)*classes])
+	}
+	return nil
+}
+
+// spend counts the queries for some rows, or tells why they cannot be asked.
+func (u *unit) spend(ctx context.Context, needed assay.Access, rows []float32) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if !u.method.Access.Includes(needed) {
+		return u.failed(fmt.Errorf("it asked for %s, and its description says that it needs access to %s: correct the description", needed, u.method.Access))
+	}
+	if len(rows)%len(u.space.Clean) != 0 {
+		return u.failed(fmt.Errorf("it asked about %d numbers, which are no whole rows of %d", len(rows), len(u.space.Clean)))
+	}
+	n, most := len(rows)/len(u.space.Clean), u.run.attacker.Queries
+	if most > 0 && u.queries+n > most {
+		u.exhausted = true
+		return &BudgetError{Queries: most}
+	}
+	u.queries += n
+	return nil
+}
+
+func (u *unit) failed(err error) error {
+	u.fault = cmp.Or(u.fault, err)
+	return err
+}
+
+// look remembers a row if it is adversarial and inside the space.
+func (u *unit) look(x []float32, scores []float64) {
+	answer := winner(scores)
+	if answer < 0 {
+		u.undefined++
+	}
+	if answer < 0 || answer == u.label {
+		return
+	}
+	c := candidate{distance: u.space.Distance(x), lead: scores[answer] - scores[u.label]}
+	for _, known := range u.nearest {
+		if slices.Equal(known.row, x) {
+			return
+		}
+	}
+	near := len(u.nearest) < kept || c.distance < u.nearest[kept-1].distance
+	sure := u.surest == nil || c.lead > u.surest.lead
+	if !near && !sure || u.space.Contains(x) != nil {
+		return
+	}
+	c.row = slices.Clone(x)
+	if sure {
+		u.surest = &c
+	}
+	if near {
+		at, _ := slices.BinarySearchFunc(u.nearest, c, func(a, b candidate) int {
+			return cmp.Or(cmp.Compare(a.distance, b.distance), -1) // after its equals
+		})
+		u.nearest = slices.Insert(u.nearest, at, c)
+		u.nearest = u.nearest[:min(len(u.nearest), kept)]
+	}
+}
