@@ -1,0 +1,348 @@
+package system
+
+import (
+	"fmt"
+	"os"
+	"slices"
+
+	"assay"
+	"assay/internal/criteria"
+	"assay/internal/dataset"
+	"assay/internal/model"
+	"assay/internal/strict"
+)
+
+// checker looks for what contradicts itself in a description that can be read.
+type checker struct {
+	*strict.Document
+	system   *System
+	root     *os.Root
+	training map[string]string // the field of the training data in a file
+}
+
+// check notes what is wrong between fields and with the files. The error is another:
+// the folder cannot be opened.
+func (s *System) check() error {
+	root, err := os.OpenRoot(s.folder)
+	if err != nil {
+		return fmt.Errorf("the folder of the system's description: %w", err)
+	}
+	defer root.Close()
+	c := &checker{s.document, s, root, map[string]string{}}
+	for i, d := range s.Data {
+		if d.Role == Training {
+			c.training[d.File] = fmt.Sprintf("data[%d]", i)
+		}
+	}
+	c.names()
+	for i := range s.Models {
+		c.model(&s.Models[i], fmt.Sprintf("models[%d]", i))
+	}
+	for i := range s.Data {
+		c.data(&s.Data[i], fmt.Sprintf("data[%d]", i))
+	}
+	models, solutions, data := index(s.Models, modelName), index(s.Solutions, solutionName), index(s.Data, dataName)
+	for i := range s.Solutions {
+		c.solution(&s.Solutions[i], fmt.Sprintf("solutions[%d]", i), models)
+	}
+	for i := range s.Goals {
+		c.goal(&s.Goals[i], fmt.Sprintf("goals[%d]", i), solutions, data)
+	}
+	c.exclusions()
+	for i, r := range s.Records {
+		c.file(fmt.Sprintf("records[%d].file", i), r.File, false)
+	}
+	for i, file := range s.Catalogues {
+		c.file(fmt.Sprintf("catalogues[%d]", i), file, false)
+	}
+	return nil
+}
+
+func modelName(m Model) string       { return m.Name }
+func solutionName(t Solution) string { return t.Name }
+func dataName(d Data) string         { return d.Name }
+
+func index[T any](list []T, name func(T) string) map[string]*T {
+	m := make(map[string]*T, len(list))
+	for i := range list {
+		if _, ok := m[name(list[i])]; !ok {
+			m[name(list[i])] = &list[i]
+		}
+	}
+	return m
+}
+
+// names notes what is there twice.
+func (c *checker) names() {
+	unique(c, "risks", "id", c.system.Risks, func(r Risk) string { return r.ID })
+	unique(c, "models", "name", c.system.Models, modelName)
+	unique(c, "data", "name", c.system.Data, dataName)
+	unique(c, "solutions", "name", c.system.Solutions, solutionName)
+	unique(c, "records", "name", c.system.Records, func(r Record) string { return r.Name })
+	unique(c, "catalogues", "", c.system.Catalogues, func(file string) string { return file })
+	unique(c, "goals", "goal", c.system.Goals, func(g Goal) string {
+		if g.Goal == "" || g.Solution == "" {
+			return ""
+		}
+		return g.Goal + " for " + g.Solution + " on " + g.Data
+	})
+	unique(c, "exclusions", "cell", c.system.Exclusions, func(e Exclusion) string {
+		if e.Cell == (assay.Cell{}) {
+			return ""
+		}
+		return e.Cell.String()
+	})
+}
+
+// unique notes the elements of a list that are called as one before.
+func unique[T any](c *checker, list, field string, elements []T, name func(T) string) {
+	first := map[string]int{}
+	for i, e := range elements {
+		path := fmt.Sprintf("%s[%d]", list, i)
+		if field != "" {
+			path += "." + field
+		}
+		before, twice := first[name(e)]
+		switch {
+		case name(e) == "":
+		case twice:
+			c.Fail(path, "%q is there already, in line %d: give each its own name, or leave one out", name(e), c.Where(fmt.Sprintf("%s[%d]", list, before)).Line)
+		default:
+			first[name(e)] = i
+		}
+	}
+}
+
+func (c *checker) model(m *Model, path string) {
+	c.file(path+".file", m.File, false)
+	if m.File == "" {
+		c.Fail(path+".file", "is missing: name the ONNX file of the model")
+	}
+	if r := m.Range; r != nil && r[0] >= r[1] {
+		c.Fail(path+".range", "is [%v, %v]: the lowest value comes first, and must be below the highest", r[0], r[1])
+	}
+	c.distinct(path+".classes", m.Classes)
+	if len(m.Classes) == 1 {
+		c.Fail(path+".classes", "is one class, and a classifier has two or more")
+	}
+	values := int64(1)
+	for _, size := range m.Shape {
+		if size > model.MaxValues/max(values, 1) {
+			c.Fail(path+".shape", "is more than %d values", model.MaxValues)
+			return
+		}
+		values *= size
+	}
+	image := m.Layout == model.NCHW || m.Layout == model.NHWC
+	switch {
+	case image && len(m.Shape) > 0 && len(m.Shape) != 3:
+		c.Fail(path+".layout", "is %s, which is that of shapes of 3 sizes, and the shape has %d", m.Layout, len(m.Shape))
+	case image && c.system.About.Modality == assay.Tabular:
+		c.Fail(path+".layout", "is %s, which is that of images, and the system's modality is tabular", m.Layout)
+	case m.Layout == model.Tabular && len(m.Shape) > 1:
+		c.Fail(path+".layout", "is tabular, which is that of shapes of one size, and the shape has %d", len(m.Shape))
+	}
+}
+
+func (c *checker) distinct(path string, names []string) {
+	seen := make(map[string]bool, len(names))
+	for i, name := range names {
+		if seen[name] {
+			c.Fail(fmt.Sprintf("%s[%d]", path, i), "%q is there twice: leave one out", name)
+		}
+		seen[name] = true
+	}
+}
+
+func (c *checker) data(d *Data, path string) {
+	c.file(path+".file", d.File, true)
+	c.file(path+".labels", d.Labels, false)
+	if d.Label != "" && d.Labels != "" {
+		c.Fail(path+".labels", "is a file of labels, and label names a column with them: leave one out")
+	}
+	if other, ok := c.training[d.File]; ok && d.Role == Test && d.File != "" {
+		c.Fail(path+".file", "is training data as well, in line %d: test on data that no model was made from", c.Where(other).Line)
+	}
+	c.schema(d, path)
+	if s := d.Schema.Own; s != nil && (s.Complete || len(s.Shape) > 0) {
+		for i, r := range d.Relations {
+			if _, _, err := r.On(s); err != nil {
+				c.Fail(fmt.Sprintf("%s.relations[%d]", path, i), "%s", err)
+			}
+		}
+	}
+}
+
+// schema reads a schema that is in a file of its own, and checks it.
+func (c *checker) schema(d *Data, path string) {
+	path += ".schema"
+	var err error
+	switch {
+	case d.Schema.File != "":
+		if !c.file(path, d.Schema.File, false) {
+			return
+		}
+		d.Schema.Own, err = dataset.OpenSchema(c.system.Path(d.Schema.File))
+	case d.Schema.Own != nil:
+		err = d.Schema.Own.Validate()
+	default:
+		return
+	}
+	if err != nil {
+		d.Schema.Own = nil
+		c.Fail(path, "%s", err)
+		return
+	}
+	if name := d.Schema.Own.Label.Name; d.Label != "" && name != "" && name != d.Label {
+		c.Fail(path, "says that the label is %q, and label says %q", name, d.Label)
+	}
+}
+
+func (c *checker) solution(t *Solution, path string, models map[string]*Model) {
+	seen := map[assay.Cell]bool{}
+	for i, cell := range t.Cells {
+		if seen[cell] && cell != (assay.Cell{}) {
+			c.Fail(fmt.Sprintf("%s.cells[%d]", path, i), "%s is there twice: leave one out", cell)
+		}
+		seen[cell] = true
+	}
+	reference(c, path+".model", "model", t.Model, models)
+	reference(c, path+".without", "model", t.Without, models)
+	switch {
+	case t.Kind == assay.Organizational && t.Model != "":
+		c.Fail(path+".model", "is the model with the solution, and an organizational solution has none: leave it out, or make the kind technical")
+	case t.Without != "" && t.Model == "":
+		c.Fail(path+".without", "is the model without the solution, and model, the one with it, is missing")
+	case t.Without != "" && t.Without == t.Model:
+		c.Fail(path+".without", "is the model with the solution as well: name another, or leave it out")
+	}
+}
+
+// reference notes a name of something that is not there.
+func reference[T any](c *checker, path, what, name string, known map[string]*T) {
+	if _, ok := known[name]; ok || name == "" {
+		return
+	}
+	var names []string
+	if !c.Full() {
+		for n := range known {
+			names = append(names, n)
+		}
+		slices.Sort(names)
+	}
+	if len(known) == 0 {
+		c.Fail(path, "%q is no %s of this file, which has none", name, what)
+		return
+	}
+	c.Unknown(path, name, "is no "+what+" of this file", names)
+}
+
+func (c *checker) goal(g *Goal, path string, solutions map[string]*Solution, data map[string]*Data) {
+	reference(c, path+".solution", "solution", g.Solution, solutions)
+	reference(c, path+".data", "dataset", g.Data, data)
+	if t := solutions[g.Solution]; t != nil {
+		switch {
+		case t.Kind == assay.Technical && t.Model == "":
+			c.Fail(path+".solution", "%q names no model, so there is nothing to test: give the solution its model", t.Name)
+		case t.Kind == assay.Technical && g.Data == "":
+			c.Fail(path+".data", "is missing: name the data that the solution is tested on")
+		case t.Kind == assay.Organizational && g.Attacker != nil:
+			c.Fail(path+".attacker", "is there, and an organizational solution is not tested by attacks: leave it out")
+		}
+	}
+	if d := data[g.Data]; d != nil && d.Role == Training {
+		c.Fail(path+".data", "%q is what models are trained on: test on data that no model was made from", d.Name)
+	}
+	if (g.Attacker != nil || g.Criterion != nil) && g.Reason == "" {
+		c.Fail(path+".reason", "is missing: say why the catalogue's attacker or criterion is replaced")
+	}
+	if a := g.Attacker; a != nil && a.Eps == nil && (a.Norm != nil || a.Unit != nil) {
+		c.Fail(path+".attacker", "changes the norm or unit that eps is in: state eps as well")
+	}
+	if g.Criterion == nil {
+		return
+	}
+	unique(c, path+".criterion.costs", "metric", g.Criterion.Costs, func(cost Cost) string { return cost.Metric })
+	c.distinct(path+".criterion.checks", g.Criterion.Checks)
+	if s := g.Criterion.Sampling; s != nil && s.Rule != nil && *s.Rule == criteria.Census && (s.N != nil || s.Power != nil || s.Assumed != nil) {
+		c.Fail(path+".criterion.sampling", "is a census, which takes every unit there is: leave n, power and assumed out")
+	}
+}
+
+// exclusions notes cells that are left out and covered as well.
+func (c *checker) exclusions() {
+	covered := map[assay.Cell]string{}
+	for _, t := range c.system.Solutions {
+		for _, cell := range t.Cells {
+			covered[cell] = t.Name
+		}
+	}
+	for i, e := range c.system.Exclusions {
+		if name, ok := covered[e.Cell]; ok && e.Cell != (assay.Cell{}) {
+			c.Fail(fmt.Sprintf("exclusions[%d].cell", i), "%s is left out, and the solution %s covers it: it is one or the other", e.Cell, name)
+		}
+	}
+}
+
+// Catalogue is what names of a description can stand for. An empty list leaves its
+// names unchecked.
+type Catalogue struct {
+	Goals     map[string]assay.Cell // by id
+	Ratings   map[string][]string   // by factor, such as expertise
+	Attackers []string
+	Metrics   []string
+	Checks    []string
+}
+
+// Check looks for names that are not in the catalogue, and for goals that are not
+// about what their solution does. The error is as that of Decode.
+func (s *System) Check(known Catalogue) error {
+	c := &checker{Document: s.document.Fresh(), system: s}
+	r := s.Circumstances.Attacker
+	for factor, rating := range map[string]string{"elapsed-time": r.ElapsedTime, "expertise": r.Expertise,
+		"knowledge": r.Knowledge, "opportunity": r.Opportunity, "equipment": r.Equipment} {
+		c.known("circumstances.attacker."+factor, "rating", rating, known.Ratings[factor])
+	}
+	solutions := index(s.Solutions, solutionName)
+	for i, g := range s.Goals {
+		c.knownGoal(fmt.Sprintf("goals[%d]", i), g, solutions[g.Solution], known)
+	}
+	if err := c.Err(); err != nil {
+		return assay.WithCode(assay.CodeInput, err)
+	}
+	return nil
+}
+
+func (c *checker) known(path, what, name string, names []string) {
+	if name != "" && len(names) > 0 && !slices.Contains(names, name) {
+		c.Unknown(path, name, "is no "+what+" of the catalogue", names)
+	}
+}
+
+func (c *checker) knownGoal(path string, g Goal, t *Solution, known Catalogue) {
+	cell, ok := known.Goals[g.Goal]
+	switch {
+	case len(known.Goals) == 0:
+	case !ok:
+		var ids []string
+		for id := range known.Goals {
+			ids = append(ids, id)
+		}
+		slices.Sort(ids)
+		c.known(path+".goal", "goal", g.Goal, ids)
+	case !slices.Contains(t.Cells, cell):
+		c.Fail(path+".goal", "is about %s, which is none of the cells of the solution %s", cell, t.Name)
+	}
+	if g.Attacker != nil {
+		c.known(path+".attacker.profile", "attacker", g.Attacker.Profile, known.Attackers)
+	}
+	if g.Criterion == nil {
+		return
+	}
+	for i, cost := range g.Criterion.Costs {
+		c.known(fmt.Sprintf("%s.criterion.costs[%d].metric", path, i), "metric", cost.Metric, known.Metrics)
+	}
+	for i, check := range g.Criterion.Checks {
+		c.known(fmt.Sprintf("%s.criterion.checks[%d]", path, i), "check", check, known.Checks)
+	}
+}

@@ -1,0 +1,115 @@
+// Package system reads assay.yaml, in which the owner of an AI system describes it:
+// what it is and in which circumstances it runs, its models and data, what could go
+// wrong, which solutions are to prevent that, and which goals they are held to. A
+// description is refused unless all of it makes sense by itself; what needs the
+// models, the data or the catalogue to be open is for those who open them, who find the
+// line to name by Where.
+package system
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"assay"
+	"assay/internal/strict"
+)
+
+// FileName is what the file is called, unless its user says otherwise.
+const FileName = "assay.yaml"
+
+// System is an AI system as its owner describes it.
+type System struct {
+	// Version is the version of this format: 1.
+	Version int `yaml:"version" check:"required min=1 max=1"`
+	// About tells what the system is.
+	About About `yaml:"system" check:"required"`
+	// Circumstances are where the system runs and who may attack it.
+	Circumstances Circumstances `yaml:"circumstances"`
+	// Risks are what could go wrong, from the owner's assessment of risks.
+	Risks []Risk `yaml:"risks"`
+	// Models are the models of the system, and what they are compared with.
+	Models []Model `yaml:"models"`
+	// Data are the data that models are tested on, and those they were made from.
+	Data []Data `yaml:"data"`
+	// Endpoints are models behind a network interface.
+	// Solutions are the measures that are to achieve goals.
+	Solutions []Solution `yaml:"solutions"`
+	// Goals are what is decided: whether a solution achieves a goal of the catalogue.
+	Goals []Goal `yaml:"goals"`
+	// Exclusions are the cells of the matrix that are left out, for a reason that somebody approved.
+	Exclusions []Exclusion `yaml:"exclusions"`
+	// Records are documents that show what the organization does.
+	Records []Record `yaml:"records"`
+	// Catalogues are files of the user's own that add to the catalogue or replace parts of it.
+	Catalogues []string `yaml:"catalogues"`
+	// Seed fixes everything that is drawn at random.
+	Seed uint64 `yaml:"seed"`
+
+	folder   string
+	document *strict.Document
+}
+
+// Open reads a description, as Decode does.
+func Open(path string) (*System, error) {
+	data, err := read(path, strict.MaxBytes+1)
+	if err != nil {
+		return nil, assay.WithCode(assay.CodeInput, err)
+	}
+	return Decode(data, path)
+}
+
+func read(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s is not there: write one with assay init, or name another file", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, limit))
+}
+
+// Decode reads a description from the content of the file at path, to whose folder
+// the paths in it are relative. Files that it names must be there. An error is of
+// the code assay.CodeInput and holds a *strict.Error with all mistakes.
+func Decode(data []byte, path string) (*System, error) {
+	s := &System{folder: filepath.Dir(path)}
+	s.document = strict.Decode(path, data, s, Sets())
+	s.defaults()
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	if err := s.document.Err(); err != nil {
+		return nil, assay.WithCode(assay.CodeInput, err)
+	}
+	return s, nil
+}
+
+// defaults fills in what was left out.
+func (s *System) defaults() {
+	for i := range s.Data {
+		if d := &s.Data[i]; d.Role == "" {
+			d.Role = Test
+		}
+	}
+	for i := range s.Solutions {
+		if t := &s.Solutions[i]; t.Kind == "" {
+			t.Kind = assay.Technical
+		}
+	}
+}
+
+// Where gives the place of a field in the file, such as models[0].file, or of what it
+// would be in.
+func (s *System) Where(path string) strict.Position { return s.document.Where(path) }
+
+// Mistake makes an error of what was found to be wrong with a field only later, such
+// as a model that does not fit the data.
+func (s *System) Mistake(path, format string, args ...any) error {
+	m := strict.Mistake{Position: s.Where(path), Path: path, Message: fmt.Sprintf(format, args...)}
+	return assay.WithCode(assay.CodeInput, &strict.Error{Mistakes: []strict.Mistake{m}})
+}
