@@ -24,8 +24,8 @@ type field struct {
 }
 
 // rules are what the tag check asks of a field, in words that spaces part: required,
-// name (fit for a file name and an anchor), and min=, max=, above= and below= with a
-// number. In a list, all but required are about each element.
+// name (fit for a file name and an anchor), float32 (a number that is finite as one),
+// and min=, max=, above= and below= with a number. In a list, all but required are about each element.
 type rules struct {
 	required, name         bool
 	min, max, above, below *float64
@@ -66,6 +66,9 @@ func parseRules(tag string) rules {
 			r.required = true
 		case word == "name":
 			r.name = true
+		case word == "float32":
+			lowest, highest := -math.MaxFloat32, math.MaxFloat32
+			r.min, r.max = &lowest, &highest
 		case key == "min" && err == nil:
 			r.min = &number
 		case key == "max" && err == nil:

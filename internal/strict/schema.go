@@ -1,6 +1,7 @@
 package strict
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -13,7 +14,7 @@ type Describe func(t reflect.Type, field string) string
 // what only the types' own readers of text know. Encoded as JSON it is
 // the same at every call.
 func Schema(t reflect.Type, sets Sets, describe Describe) map[string]any {
-	s := &schema{sets: sets, describe: describe, definitions: map[string]any{}}
+	s := &schema{sets: sets, describe: describe, definitions: map[string]any{}, named: map[string]reflect.Type{}}
 	root := maps.Clone(s.group(t))
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["$defs"] = s.definitions
@@ -24,6 +25,7 @@ type schema struct {
 	sets        Sets
 	describe    Describe
 	definitions map[string]any
+	named       map[string]reflect.Type
 }
 
 func (s *schema) group(t reflect.Type) map[string]any {
@@ -80,12 +82,16 @@ func (s *schema) value(t reflect.Type, r rules) map[string]any {
 	return number(t, r)
 }
 
-// reference defines a struct once, under its name.
+// reference defines a struct once, under its name. Two of one name are a fault of the program.
 func (s *schema) reference(t reflect.Type) map[string]any {
 	name := t.Name()
-	if _, ok := s.definitions[name]; !ok {
-		s.definitions[name] = nil // a type within itself ends here
+	switch known := s.named[name]; known {
+	case t:
+	case nil:
+		s.named[name] = t // before its fields: a type within itself ends here
 		s.definitions[name] = s.group(t)
+	default:
+		panic(fmt.Sprintf("%s and %s have one name", known, t))
 	}
 	return map[string]any{"$ref": "#/$defs/" + name}
 }

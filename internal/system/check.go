@@ -119,7 +119,7 @@ func (c *checker) model(m *Model, path string) {
 		c.Fail(path+".file", "is missing: name the ONNX file of the model")
 	}
 	if r := m.Range; r != nil && r[0] >= r[1] {
-		c.Fail(path+".range", "is [%v, %v]: the lowest value comes first, and must be below the highest", r[0], r[1])
+		c.Fail(path+".range[1]", "is %v, and must be above the lowest value, %v", r[1], r[0])
 	}
 	c.distinct(path+".classes", m.Classes)
 	if len(m.Classes) == 1 {
@@ -174,8 +174,8 @@ func (c *checker) data(d *Data, path string) {
 }
 
 // schema reads a schema that is in a file of its own, and checks it.
-func (c *checker) schema(d *Data, path string) {
-	path += ".schema"
+func (c *checker) schema(d *Data, field string) {
+	path := field + ".schema"
 	var err error
 	switch {
 	case d.Schema.File != "":
@@ -184,6 +184,12 @@ func (c *checker) schema(d *Data, path string) {
 		}
 		d.Schema.Own, err = dataset.OpenSchema(c.system.Path(d.Schema.File))
 	case d.Schema.Own != nil:
+		for i, f := range d.Schema.Own.Features { // by themselves first: that tells the line
+			c.bounds(fmt.Sprintf("%s.features[%d]", path, i), f)
+			if err := (&dataset.Schema{Features: []dataset.Feature{f}}).Validate(); err != nil {
+				c.Fail(fmt.Sprintf("%s.features[%d]", path, i), "%s", err)
+			}
+		}
 		err = d.Schema.Own.Validate()
 	default:
 		return
@@ -194,7 +200,16 @@ func (c *checker) schema(d *Data, path string) {
 		return
 	}
 	if name := d.Schema.Own.Label.Name; d.Label != "" && name != "" && name != d.Label {
-		c.Fail(path, "says that the label is %q, and label says %q", name, d.Label)
+		c.Fail(field+".label", "is %q, and the schema has the label %q: leave one out", d.Label, name)
+	}
+}
+
+func (c *checker) bounds(path string, f dataset.Feature) {
+	if f.Min != nil && f.Max != nil && *f.Min > *f.Max {
+		c.Fail(path+".max", "is %v, and must be at least the minimum, %v", *f.Max, *f.Min)
+	}
+	if o := f.Observed; o != nil && o.Min > o.Max {
+		c.Fail(path+".observed.max", "is %v, and must be at least the minimum, %v", o.Max, o.Min)
 	}
 }
 

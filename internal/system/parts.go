@@ -83,7 +83,7 @@ type Model struct {
 	// Layout is how the values of a row are arranged.
 	Layout model.Layout `yaml:"layout"`
 	// Range is the lowest and the highest value that the model expects.
-	Range *[2]float64 `yaml:"range"`
+	Range *[2]float64 `yaml:"range" check:"float32"`
 	// Scores names the output that holds the scores.
 	Scores string `yaml:"scores"`
 	// Output is what the scores mean.

@@ -17,6 +17,8 @@ import (
 	"assay/internal/strict"
 )
 
+//go:generate go run ./jsonschema
+
 // FileName is what the file is called, unless its user says otherwise.
 const FileName = "assay.yaml"
 
@@ -34,7 +36,6 @@ type System struct {
 	Models []Model `yaml:"models"`
 	// Data are the data that models are tested on, and those they were made from.
 	Data []Data `yaml:"data"`
-	// Endpoints are models behind a network interface.
 	// Solutions are the measures that are to achieve goals.
 	Solutions []Solution `yaml:"solutions"`
 	// Goals are what is decided: whether a solution achieves a goal of the catalogue.
@@ -46,7 +47,7 @@ type System struct {
 	// Catalogues are files of the user's own that add to the catalogue or replace parts of it.
 	Catalogues []string `yaml:"catalogues"`
 	// Seed fixes everything that is drawn at random.
-	Seed uint64 `yaml:"seed"`
+	Seed uint64 `yaml:"seed" check:"max=9007199254740991"`
 
 	folder   string
 	document *strict.Document
