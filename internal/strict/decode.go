@@ -27,8 +27,9 @@ import (
 
 // Limits of what is read, far above what people write.
 const (
-	MaxBytes    = 1 << 20 // of a file
-	maxElements = 1 << 16 // of a list
+	MaxBytes    = 1 << 20   // of a file
+	maxElements = 1 << 16   // of a list
+	maxWhole    = 1<<53 - 1 // a whole number that JSON keeps
 )
 
 // Decode reads one YAML document into a pointer to a struct. Fields that are not in the
@@ -220,14 +221,14 @@ func (d *decoder) number(n *yaml.Node, v reflect.Value, path string, r rules) {
 		v.SetFloat(f)
 	case v.CanInt():
 		i, err := strconv.ParseInt(n.Value, 10, v.Type().Bits())
-		if problem = r.wrong(float64(i)); err != nil {
-			problem = fmt.Sprintf("is %s where a whole number must be", describe(n))
+		if problem = r.wrong(float64(i)); err != nil || i > maxWhole || i < -maxWhole {
+			problem = fmt.Sprintf("is %s where a whole number of at most %d must be", describe(n), maxWhole)
 		}
 		v.SetInt(i)
 	case v.CanUint():
 		u, err := strconv.ParseUint(n.Value, 10, v.Type().Bits())
-		if problem = r.wrong(float64(u)); err != nil {
-			problem = fmt.Sprintf("is %s where a whole number from 0 must be", describe(n))
+		if problem = r.wrong(float64(u)); err != nil || u > maxWhole {
+			problem = fmt.Sprintf("is %s where a whole number from 0 to %d must be", describe(n), maxWhole)
 		}
 		v.SetUint(u)
 	default:

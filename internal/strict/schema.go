@@ -99,7 +99,7 @@ func (s *schema) reference(t reflect.Type) map[string]any {
 func number(t reflect.Type, r rules) map[string]any {
 	out := map[string]any{"type": "number"}
 	if v := reflect.Zero(t); !v.CanFloat() {
-		out["type"] = "integer"
+		out["type"], out["minimum"], out["maximum"] = "integer", -maxWhole, maxWhole
 		if v.CanUint() {
 			out["minimum"] = 0
 		}

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"assay/internal/criteria"
 	"assay/internal/dataset"
 	"assay/internal/model"
+	"assay/internal/model/remote"
 	"assay/internal/strict"
 )
 
@@ -35,8 +37,12 @@ func (s *System) check() error {
 		}
 	}
 	c.names()
+	endpoints := index(s.Endpoints, endpointName)
 	for i := range s.Models {
-		c.model(&s.Models[i], fmt.Sprintf("models[%d]", i))
+		c.model(&s.Models[i], fmt.Sprintf("models[%d]", i), endpoints)
+	}
+	for i := range s.Endpoints {
+		c.endpoint(&s.Endpoints[i], fmt.Sprintf("endpoints[%d]", i))
 	}
 	for i := range s.Data {
 		c.data(&s.Data[i], fmt.Sprintf("data[%d]", i))
@@ -60,6 +66,7 @@ func (s *System) check() error {
 
 func modelName(m Model) string       { return m.Name }
 func solutionName(t Solution) string { return t.Name }
+func endpointName(e Endpoint) string { return e.Name }
 func dataName(d Data) string         { return d.Name }
 
 func index[T any](list []T, name func(T) string) map[string]*T {
@@ -76,6 +83,7 @@ func index[T any](list []T, name func(T) string) map[string]*T {
 func (c *checker) names() {
 	unique(c, "risks", "id", c.system.Risks, func(r Risk) string { return r.ID })
 	unique(c, "models", "name", c.system.Models, modelName)
+	unique(c, "endpoints", "name", c.system.Endpoints, endpointName)
 	unique(c, "data", "name", c.system.Data, dataName)
 	unique(c, "solutions", "name", c.system.Solutions, solutionName)
 	unique(c, "records", "name", c.system.Records, func(r Record) string { return r.Name })
@@ -113,11 +121,41 @@ func unique[T any](c *checker, list, field string, elements []T, name func(T) st
 	}
 }
 
-func (c *checker) model(m *Model, path string) {
+func (c *checker) model(m *Model, path string, endpoints map[string]*Endpoint) {
 	c.file(path+".file", m.File, false)
-	if m.File == "" {
-		c.Fail(path+".file", "is missing: name the ONNX file of the model")
+	reference(c, path+".endpoint", "endpoint", m.Endpoint, endpoints)
+	switch {
+	case m.File == "" && m.Endpoint == "":
+		c.Fail(path+".file", "is missing: name the ONNX file of the model, or an endpoint")
+	case m.File != "" && m.Endpoint != "":
+		c.Fail(path+".endpoint", "is there, and file as well: a model is in one place")
+	case m.Endpoint != "" && (m.Shape != nil || m.Layout != "" || m.Range != nil || m.Scores != "" || m.Output != "" || m.Classes != nil):
+		c.Fail(path, "states what the model takes or gives: that is said where its endpoint is described")
 	}
+	c.shape(m, path)
+}
+
+// endpoint notes what is wrong with the way a model is asked.
+func (c *checker) endpoint(e *Endpoint, path string) {
+	c.file(path+".auth.file", e.Auth.File, false)
+	c.file(path+".tls.ca", e.TLS.CA, false)
+	problems := []error{e.Validate()}
+	if all, ok := problems[0].(interface{ Unwrap() []error }); ok {
+		problems = all.Unwrap()
+	}
+	for _, err := range problems {
+		var field *remote.FieldError
+		switch {
+		case errors.As(err, &field):
+			c.Fail(path+"."+field.Field, "%s", field.Problem)
+		case err != nil:
+			c.Fail(path, "%s", err)
+		}
+	}
+}
+
+// shape notes what contradicts itself in what a model takes and gives.
+func (c *checker) shape(m *Model, path string) {
 	if r := m.Range; r != nil && r[0] >= r[1] {
 		c.Fail(path+".range[1]", "is %v, and must be above the lowest value, %v", r[1], r[0])
 	}

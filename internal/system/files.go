@@ -9,6 +9,7 @@ import (
 
 	"assay"
 	"assay/internal/dataset"
+	"assay/internal/model/remote"
 )
 
 // File is a file or folder that a description names.
@@ -30,7 +31,8 @@ func (s *System) Path(path string) string {
 	return filepath.Join(s.folder, path)
 }
 
-// Files lists all files that the description names, in its order.
+// Files lists the files that the description names, in its order, but for those that
+// hold secrets.
 func (s *System) Files() []File {
 	var out []File
 	add := func(role, path, at string, args ...any) {
@@ -40,6 +42,9 @@ func (s *System) Files() []File {
 	}
 	for i, m := range s.Models {
 		add("model "+m.Name, m.File, "models[%d].file", i)
+	}
+	for i, e := range s.Endpoints {
+		add("authorities of "+e.Name, e.TLS.CA, "endpoints[%d].tls.ca", i)
 	}
 	for i, d := range s.Data {
 		add("data "+d.Name, d.File, "data[%d].file", i)
@@ -53,6 +58,18 @@ func (s *System) Files() []File {
 		add("catalogue", file, "catalogues[%d]", i)
 	}
 	return out
+}
+
+// Config says how an endpoint is asked.
+func (s *System) Config(e *Endpoint) remote.Config {
+	c := e.Config
+	if c.Auth.File != "" {
+		c.Auth.File = s.Path(c.Auth.File)
+	}
+	if c.TLS.CA != "" {
+		c.TLS.CA = s.Path(c.TLS.CA)
+	}
+	return c
 }
 
 // Options say how data are read.

@@ -8,6 +8,7 @@ import (
 	"assay/internal/criteria"
 	"assay/internal/dataset"
 	"assay/internal/model"
+	"assay/internal/model/remote"
 )
 
 // About tells what the system is.
@@ -78,6 +79,8 @@ type Model struct {
 	Name string `yaml:"name" check:"required name"`
 	// File is an ONNX file.
 	File string `yaml:"file"`
+	// Endpoint is one of the endpoints, instead of a file. What the model takes and gives is then stated there.
+	Endpoint string `yaml:"endpoint"`
 	// Shape is the shape of one row, without the batch.
 	Shape []int64 `yaml:"shape" check:"min=1 max=268435456"`
 	// Layout is how the values of a row are arranged.
@@ -101,6 +104,13 @@ func (m *Model) Override() model.Override {
 		o.Range = &model.Range{Low: m.Range[0], High: m.Range[1], Basis: "stated in the system's description"}
 	}
 	return o
+}
+
+// Endpoint is a model behind a network interface, and how it is asked.
+type Endpoint struct {
+	// Name is what the endpoint is called here.
+	Name          string `yaml:"name" check:"required name"`
+	remote.Config `yaml:",inline"`
 }
 
 // Data is a dataset.

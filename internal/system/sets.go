@@ -8,6 +8,7 @@ import (
 	"assay/internal/criteria"
 	"assay/internal/dataset"
 	"assay/internal/model"
+	"assay/internal/model/remote"
 	"assay/internal/strict"
 )
 
@@ -70,6 +71,7 @@ func Sets() strict.Sets {
 	add(sets, dataset.Real, dataset.Integer, dataset.Categorical, dataset.Boolean)
 	add(sets, model.Tabular, model.NCHW, model.NHWC, model.Other)
 	add(sets, model.Logits, model.Probabilities, model.Labels)
+	add(sets, remote.V2REST, remote.V2GRPC, remote.TensorFlowServing, remote.JSON)
 	return sets
 }
 

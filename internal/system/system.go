@@ -36,6 +36,8 @@ type System struct {
 	Models []Model `yaml:"models"`
 	// Data are the data that models are tested on, and those they were made from.
 	Data []Data `yaml:"data"`
+	// Endpoints are models behind a network interface.
+	Endpoints []Endpoint `yaml:"endpoints"`
 	// Solutions are the measures that are to achieve goals.
 	Solutions []Solution `yaml:"solutions"`
 	// Goals are what is decided: whether a solution achieves a goal of the catalogue.
@@ -47,7 +49,7 @@ type System struct {
 	// Catalogues are files of the user's own that add to the catalogue or replace parts of it.
 	Catalogues []string `yaml:"catalogues"`
 	// Seed fixes everything that is drawn at random.
-	Seed uint64 `yaml:"seed" check:"max=9007199254740991"`
+	Seed uint64 `yaml:"seed"`
 
 	folder   string
 	document *strict.Document
