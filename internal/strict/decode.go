@@ -67,6 +67,7 @@ func (d *decoder) syntax(err error) {
 		at.Line, at.Column = e.Mark.Line, e.Mark.Column
 		message = e.Message
 	}
+	message = strings.TrimPrefix(message, "yaml: ")
 	d.failAt(at, "", "is not valid YAML: %s", short(message, 200))
 }
 
@@ -170,14 +171,12 @@ func hint(text string, names []string) string {
 	if nearest != "" {
 		out = fmt.Sprintf(": did you mean %s?", nearest)
 	}
-	const few = 32
-	switch {
-	case len(names) == 0:
-		return out
-	case len(names) <= few && nearest == "":
-		return ": use " + short(strings.Join(names, ", "), 600)
-	case len(names) <= few:
-		return out + " There are " + short(strings.Join(names, ", "), 600)
+	const few, many = 10, 32
+	switch n := len(names); {
+	case n > 0 && n <= many && nearest == "":
+		out = ": use " + short(strings.Join(names, ", "), 600)
+	case n > 0 && n <= few:
+		out += " There are " + short(strings.Join(names, ", "), 600)
 	}
 	return out
 }

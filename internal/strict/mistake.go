@@ -71,11 +71,10 @@ func (d *Document) Where(path string) Position {
 		if p, ok := d.places[path]; ok {
 			return p
 		}
-		i := strings.LastIndexAny(path, ".[")
-		if i < 0 {
+		if path == "" {
 			return Position{File: d.file}
 		}
-		path = path[:i]
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
 	}
 }
 

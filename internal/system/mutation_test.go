@@ -190,6 +190,7 @@ func write(root *yaml.Node, path, kind string) mutation {
 // TestMutations makes each field wrong in each way: there must be a sentence with the
 // line and column of that place.
 func TestMutations(t *testing.T) {
+	t.Parallel()
 	tried := map[string]int{}
 	for _, m := range mutations() {
 		tried[m.kind]++
@@ -263,6 +264,7 @@ func published(t *testing.T) []byte {
 // TestSchemaAgrees compares what the JSON Schema and the decoder say of the structure.
 // What only the readers of texts know, such as a relation's syntax, is beyond the schema.
 func TestSchemaAgrees(t *testing.T) {
+	t.Parallel()
 	var s jsonschema.Schema
 	if err := json.Unmarshal(published(t), &s); err != nil {
 		t.Fatal(err)

@@ -20,7 +20,8 @@ import (
 //	income - 12 * rent >= 1e3
 //
 // where a term is a feature, a number, or a number times a feature. A feature's name
-// that is more than letters, digits, underscores and dots is in quotes, ' or ".
+// that is more than letters, digits, underscores and dots, or begins with a digit, is in
+// quotes, ' or ".
 type Relation struct {
 	Text  string // as it was written
 	Terms []Term // by their first occurrence, each feature once, no weight 0
@@ -252,7 +253,7 @@ func (p *relationParser) name() (string, error) {
 	if end < 0 {
 		end = len(rest)
 	}
-	if end == 0 {
+	if first, _ := utf8.DecodeRuneInString(rest); end == 0 || unicode.IsDigit(first) || first == '.' {
 		return "", p.fail(p.at, "here must be a feature or a number, not %s", p.next())
 	}
 	p.at += end

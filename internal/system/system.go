@@ -84,7 +84,7 @@ func Decode(data []byte, path string) (*System, error) {
 	s.document = strict.Decode(path, data, s, Sets())
 	s.defaults()
 	if err := s.check(); err != nil {
-		return nil, err
+		return nil, assay.WithCode(assay.CodeInput, err)
 	}
 	if err := s.document.Err(); err != nil {
 		return nil, assay.WithCode(assay.CodeInput, err)
