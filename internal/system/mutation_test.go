@@ -278,6 +278,17 @@ func TestSchemaAgrees(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := append(slices.Clone(mutations()), mutation{path: "nothing", text: text})
+	examples, err := filepath.Glob(filepath.Join("..", "..", "examples", "*", FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range examples {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, mutation{path: path, text: text})
+	}
 	accepted, refused := 0, 0
 	for _, m := range all {
 		if m.kind == "NaN" || m.kind == "infinite" || m.kind == "a field twice" || readElsewhere.MatchString(m.path) && m.kind == "no such name" {
