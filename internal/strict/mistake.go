@@ -41,7 +41,7 @@ const MaxMistakes = 20
 // Error is everything that is wrong in a file, in the order of its lines.
 type Error struct {
 	Mistakes []Mistake `json:"mistakes"`
-	More     int       `json:"more,omitempty"` // mistakes that are not told
+	More     int       `json:"more,omitempty"` // mistakes that are not told, of those looked for
 }
 
 func (e *Error) Error() string {
@@ -50,7 +50,7 @@ func (e *Error) Error() string {
 		lines[i] = m.String()
 	}
 	if e.More > 0 {
-		lines = append(lines, fmt.Sprintf("and %d more mistakes", e.More))
+		lines = append(lines, fmt.Sprintf("and at least %d more mistakes", e.More))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -20,6 +20,13 @@ type checker struct {
 	system   *System
 	root     *os.Root
 	training map[string]string // the field of the training data in a file
+	schemas  map[string]opened
+}
+
+// opened is a schema file that was read, or could not be.
+type opened struct {
+	schema *dataset.Schema
+	err    error
 }
 
 // check notes what is wrong between fields and with the files. The error is another:
@@ -30,7 +37,7 @@ func (s *System) check() error {
 		return fmt.Errorf("the folder of the system's description: %w", err)
 	}
 	defer root.Close()
-	c := &checker{s.document, s, root, map[string]string{}}
+	c := &checker{s.document, s, root, map[string]string{}, map[string]opened{}}
 	for i, d := range s.Data {
 		if d.Role == Training {
 			c.training[d.File] = fmt.Sprintf("data[%d]", i)
@@ -203,10 +210,23 @@ func (c *checker) data(d *Data, path string) {
 	}
 	c.schema(d, path)
 	if s := d.Schema.Own; s != nil && (s.Complete || len(s.Shape) > 0) {
-		for i, r := range d.Relations {
-			if _, _, err := r.On(s); err != nil {
-				c.Fail(fmt.Sprintf("%s.relations[%d]", path, i), "%s", err)
-			}
+		c.relations(d, path)
+	}
+}
+
+// relations notes relations of features that there are not.
+func (c *checker) relations(d *Data, path string) {
+	f, none := featuresOf(d.Schema.Own)
+	for i, r := range d.Relations {
+		if c.Full() {
+			return
+		}
+		err := none
+		if err == nil {
+			_, _, err = r.on(f)
+		}
+		if err != nil {
+			c.Fail(fmt.Sprintf("%s.relations[%d]", path, i), "%s", err)
 		}
 	}
 }
@@ -220,7 +240,7 @@ func (c *checker) schema(d *Data, field string) {
 		if !c.file(path, d.Schema.File, false) {
 			return
 		}
-		d.Schema.Own, err = dataset.OpenSchema(c.system.Path(d.Schema.File))
+		d.Schema.Own, err = c.openSchema(d.Schema.File)
 	case d.Schema.Own != nil:
 		for i, f := range d.Schema.Own.Features { // by themselves first: that tells the line
 			c.bounds(fmt.Sprintf("%s.features[%d]", path, i), f)
@@ -242,6 +262,17 @@ func (c *checker) schema(d *Data, field string) {
 	}
 }
 
+// openSchema reads a schema file once, however often it is named.
+func (c *checker) openSchema(file string) (*dataset.Schema, error) {
+	known, ok := c.schemas[file]
+	if !ok {
+		known.schema, known.err = dataset.OpenSchema(c.system.Path(file))
+		c.schemas[file] = known
+	}
+	return known.schema, known.err
+}
+
+// bounds notes limits of a feature that contradict one another.
 func (c *checker) bounds(path string, f dataset.Feature) {
 	if f.Min != nil && f.Max != nil && *f.Min > *f.Max {
 		c.Fail(path+".max", "is %v, and must be at least the minimum, %v", *f.Max, *f.Min)

@@ -74,23 +74,43 @@ func (r Relation) MarshalText() ([]byte, error) { return []byte(r.Text), nil }
 // schema: the sum of weights[i] times number of[i] is at most Bound. A feature must be
 // one number, so a categorical one is an error.
 func (r Relation) On(s *dataset.Schema) (of []int, weights []float64, err error) {
-	if len(s.Shape) > 0 {
-		return nil, nil, fmt.Errorf("the relation names features, and the records are arrays of shape %v, which have none", s.Shape)
+	f, err := featuresOf(s)
+	if err != nil {
+		return nil, nil, err
 	}
-	numbers, names := map[string]int{}, []string{}
+	return r.on(f)
+}
+
+// features finds the number of a record that a feature is, -1 where it is several.
+type features struct {
+	number map[string]int
+	names  []string
+}
+
+func featuresOf(s *dataset.Schema) (features, error) {
+	if len(s.Shape) > 0 {
+		return features{}, fmt.Errorf("the relation names features, and the records are arrays of shape %v, which have none", s.Shape)
+	}
+	f := features{number: make(map[string]int, len(s.Features))}
 	for i, c := range s.Columns() {
 		name := s.Features[c.Feature].Name
-		names = append(names, name)
-		numbers[name] = i
+		if _, ok := f.number[name]; !ok {
+			f.names = append(f.names, name)
+		}
+		f.number[name] = i
 		if c.Category >= 0 {
-			numbers[name] = -1
+			f.number[name] = -1
 		}
 	}
+	return f, nil
+}
+
+func (r Relation) on(f features) (of []int, weights []float64, err error) {
 	for _, t := range r.Terms {
-		i, ok := numbers[t.Feature]
+		i, ok := f.number[t.Feature]
 		switch {
 		case !ok:
-			return nil, nil, fmt.Errorf("the relation names %q, which is no feature%s", t.Feature, didYouMean(t.Feature, names))
+			return nil, nil, fmt.Errorf("the relation names %q, which is no feature%s", t.Feature, didYouMean(t.Feature, f.names))
 		case i < 0:
 			return nil, nil, fmt.Errorf("the relation names %q, which is categorical and so no number", t.Feature)
 		}
