@@ -96,7 +96,7 @@ func (f *initFlags) run(ctx context.Context, u *ui, folder string) error {
 		return err
 	}
 	if _, err := system.Decode(text, path); err != nil {
-		return &internalError{cause: fmt.Errorf("the description that was written cannot be read: %w", err)}
+		return fmt.Errorf("nothing was written, since this would be wrong in it:\n%w", err)
 	}
 	if err := errors.Join(writeFile(path, text), writeFile(filepath.Join(folder, schemaFile), docs.Schema)); err != nil {
 		return err

@@ -66,10 +66,13 @@ var dataFile = regexp.MustCompile(`(?i)(\.(csv|tsv|parquet|jsonl|ndjson|npy|npz|
 func search(ctx context.Context, folder string) (models, data []string, err error) {
 	visited := 0
 	err = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
-		if visited++; err != nil || ctx.Err() != nil || visited > maxVisited {
+		rel, _ := filepath.Rel(folder, path)
+		switch visited++; {
+		case err != nil && rel != ".":
+			return fs.SkipDir // a folder that is not ours to read
+		case err != nil || ctx.Err() != nil || visited > maxVisited:
 			return cmp.Or(err, ctx.Err(), fs.SkipAll)
 		}
-		rel, _ := filepath.Rel(folder, path)
 		hidden := strings.HasPrefix(d.Name(), ".") && rel != "."
 		switch {
 		case d.IsDir() && (hidden || d.Name() == "node_modules" || strings.Count(rel, string(filepath.Separator)) >= maxDepth):
@@ -221,15 +224,12 @@ func role(path string) (r system.Role, guessed bool) {
 	return system.Test, true
 }
 
+var notInNames = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
+
 // unusedName makes a name of a file's, which no other has.
 func unusedName(path string, used map[string]bool) string {
-	base := filepath.Base(path)
-	for i := 1; i < len(base); i++ {
-		if base[i] == '.' {
-			base = base[:i]
-		}
-	}
-	name := strings.Trim(regexp.MustCompile(`[^A-Za-z0-9_-]+`).ReplaceAllString(base, "-"), "-_")
+	base, _, _ := strings.Cut(filepath.Base(path), ".")
+	name := strings.Trim(notInNames.ReplaceAllString(base, "-"), "-_")
 	name = cmp.Or(name[:min(len(name), 56)], "unnamed")
 	unused := name
 	for i := 2; used[unused]; i++ {

@@ -3,6 +3,7 @@ package system
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 
@@ -38,28 +39,28 @@ func (s *System) check() error {
 	}
 	defer root.Close()
 	c := &checker{s.document, s, root, map[string]string{}, map[string]opened{}}
-	for i, d := range s.Data {
+	for _, d := range s.Data {
 		if d.Role == Training {
-			c.training[d.File] = fmt.Sprintf("data[%d]", i)
+			c.training[d.File] = d.At
 		}
 	}
 	c.names()
 	endpoints := index(s.Endpoints, endpointName)
 	for i := range s.Models {
-		c.model(&s.Models[i], fmt.Sprintf("models[%d]", i), endpoints)
+		c.model(&s.Models[i], endpoints)
 	}
 	for i := range s.Endpoints {
-		c.endpoint(&s.Endpoints[i], fmt.Sprintf("endpoints[%d]", i))
+		c.endpoint(&s.Endpoints[i])
 	}
 	for i := range s.Data {
-		c.data(&s.Data[i], fmt.Sprintf("data[%d]", i))
+		c.data(&s.Data[i])
 	}
 	models, solutions, data := index(s.Models, modelName), index(s.Solutions, solutionName), index(s.Data, dataName)
 	for i := range s.Solutions {
-		c.solution(&s.Solutions[i], fmt.Sprintf("solutions[%d]", i), models)
+		c.solution(&s.Solutions[i], models)
 	}
 	for i := range s.Goals {
-		c.goal(&s.Goals[i], fmt.Sprintf("goals[%d]", i), solutions, data)
+		c.goal(&s.Goals[i], solutions, data)
 	}
 	c.exclusions()
 	for i, r := range s.Records {
@@ -128,24 +129,24 @@ func unique[T any](c *checker, list, field string, elements []T, name func(T) st
 	}
 }
 
-func (c *checker) model(m *Model, path string, endpoints map[string]*Endpoint) {
-	c.file(path+".file", m.File, false)
-	reference(c, path+".endpoint", "endpoint", m.Endpoint, endpoints)
+func (c *checker) model(m *Model, endpoints map[string]*Endpoint) {
+	c.file(m.At+".file", m.File, false)
+	reference(c, m.At+".endpoint", "endpoint", m.Endpoint, endpoints)
 	switch {
 	case m.File == "" && m.Endpoint == "":
-		c.Fail(path+".file", "is missing: name the ONNX file of the model, or an endpoint")
+		c.Fail(m.At+".file", "is missing: name the ONNX file of the model, or an endpoint")
 	case m.File != "" && m.Endpoint != "":
-		c.Fail(path+".endpoint", "is there, and file as well: a model is in one place")
+		c.Fail(m.At+".endpoint", "is there, and file as well: a model is in one place")
 	case m.Endpoint != "" && (m.Shape != nil || m.Layout != "" || m.Range != nil || m.Scores != "" || m.Output != "" || m.Classes != nil):
-		c.Fail(path, "states what the model takes or gives: that is said where its endpoint is described")
+		c.Fail(m.At, "states what the model takes or gives: that is said where its endpoint is described")
 	}
-	c.shape(m, path)
+	c.shape(m)
 }
 
 // endpoint notes what is wrong with the way a model is asked.
-func (c *checker) endpoint(e *Endpoint, path string) {
-	c.file(path+".auth.file", e.Auth.File, false)
-	c.file(path+".tls.ca", e.TLS.CA, false)
+func (c *checker) endpoint(e *Endpoint) {
+	c.file(e.At+".auth.file", e.Auth.File, false)
+	c.file(e.At+".tls.ca", e.TLS.CA, false)
 	problems := []error{e.Validate()}
 	if all, ok := problems[0].(interface{ Unwrap() []error }); ok {
 		problems = all.Unwrap()
@@ -154,26 +155,26 @@ func (c *checker) endpoint(e *Endpoint, path string) {
 		var field *remote.FieldError
 		switch {
 		case errors.As(err, &field):
-			c.Fail(path+"."+field.Field, "%s", field.Problem)
+			c.Fail(e.At+"."+field.Field, "%s", field.Problem)
 		case err != nil:
-			c.Fail(path, "%s", err)
+			c.Fail(e.At, "%s", err)
 		}
 	}
 }
 
 // shape notes what contradicts itself in what a model takes and gives.
-func (c *checker) shape(m *Model, path string) {
+func (c *checker) shape(m *Model) {
 	if r := m.Range; r != nil && r[0] >= r[1] {
-		c.Fail(path+".range[1]", "is %v, and must be above the lowest value, %v", r[1], r[0])
+		c.Fail(m.At+".range[1]", "is %v, and must be above the lowest value, %v", r[1], r[0])
 	}
-	c.distinct(path+".classes", m.Classes)
+	c.distinct(m.At+".classes", m.Classes)
 	if len(m.Classes) == 1 {
-		c.Fail(path+".classes", "is one class, and a classifier has two or more")
+		c.Fail(m.At+".classes", "is one class, and a classifier has two or more")
 	}
 	values := int64(1)
 	for _, size := range m.Shape {
 		if size > model.MaxValues/max(values, 1) {
-			c.Fail(path+".shape", "is more than %d values", model.MaxValues)
+			c.Fail(m.At+".shape", "is more than %d values", model.MaxValues)
 			return
 		}
 		values *= size
@@ -181,11 +182,11 @@ func (c *checker) shape(m *Model, path string) {
 	image := m.Layout == model.NCHW || m.Layout == model.NHWC
 	switch {
 	case image && len(m.Shape) > 0 && len(m.Shape) != 3:
-		c.Fail(path+".layout", "is %s, which is that of shapes of 3 sizes, and the shape has %d", m.Layout, len(m.Shape))
+		c.Fail(m.At+".layout", "is %s, which is that of shapes of 3 sizes, and the shape has %d", m.Layout, len(m.Shape))
 	case image && c.system.About.Modality == assay.Tabular:
-		c.Fail(path+".layout", "is %s, which is that of images, and the system's modality is tabular", m.Layout)
+		c.Fail(m.At+".layout", "is %s, which is that of images, and the system's modality is tabular", m.Layout)
 	case m.Layout == model.Tabular && len(m.Shape) > 1:
-		c.Fail(path+".layout", "is tabular, which is that of shapes of one size, and the shape has %d", len(m.Shape))
+		c.Fail(m.At+".layout", "is tabular, which is that of shapes of one size, and the shape has %d", len(m.Shape))
 	}
 }
 
@@ -199,23 +200,23 @@ func (c *checker) distinct(path string, names []string) {
 	}
 }
 
-func (c *checker) data(d *Data, path string) {
-	c.file(path+".file", d.File, true)
-	c.file(path+".labels", d.Labels, false)
+func (c *checker) data(d *Data) {
+	c.file(d.At+".file", d.File, true)
+	c.file(d.At+".labels", d.Labels, false)
 	if d.Label != "" && d.Labels != "" {
-		c.Fail(path+".labels", "is a file of labels, and label names a column with them: leave one out")
+		c.Fail(d.At+".labels", "is a file of labels, and label names a column with them: leave one out")
 	}
 	if other, ok := c.training[d.File]; ok && d.Role == Test && d.File != "" {
-		c.Fail(path+".file", "is training data as well, in line %d: test on data that no model was made from", c.Where(other).Line)
+		c.Fail(d.At+".file", "is training data as well, in line %d: test on data that no model was made from", c.Where(other).Line)
 	}
-	c.schema(d, path)
+	c.schema(d)
 	if s := d.Schema.Own; s != nil && (s.Complete || len(s.Shape) > 0) {
-		c.relations(d, path)
+		c.relations(d)
 	}
 }
 
 // relations notes relations of features that there are not.
-func (c *checker) relations(d *Data, path string) {
+func (c *checker) relations(d *Data) {
 	f, none := featuresOf(d.Schema.Own)
 	for i, r := range d.Relations {
 		if c.Full() {
@@ -226,14 +227,14 @@ func (c *checker) relations(d *Data, path string) {
 			_, _, err = r.on(f)
 		}
 		if err != nil {
-			c.Fail(fmt.Sprintf("%s.relations[%d]", path, i), "%s", err)
+			c.Fail(fmt.Sprintf("%s.relations[%d]", d.At, i), "%s", err)
 		}
 	}
 }
 
 // schema reads a schema that is in a file of its own, and checks it.
-func (c *checker) schema(d *Data, field string) {
-	path := field + ".schema"
+func (c *checker) schema(d *Data) {
+	path := d.At + ".schema"
 	var err error
 	switch {
 	case d.Schema.File != "":
@@ -258,7 +259,7 @@ func (c *checker) schema(d *Data, field string) {
 		return
 	}
 	if name := d.Schema.Own.Label.Name; d.Label != "" && name != "" && name != d.Label {
-		c.Fail(field+".label", "is %q, and the schema has the label %q: leave one out", d.Label, name)
+		c.Fail(d.At+".label", "is %q, and the schema has the label %q: leave one out", d.Label, name)
 	}
 }
 
@@ -282,23 +283,23 @@ func (c *checker) bounds(path string, f dataset.Feature) {
 	}
 }
 
-func (c *checker) solution(t *Solution, path string, models map[string]*Model) {
+func (c *checker) solution(t *Solution, models map[string]*Model) {
 	seen := map[assay.Cell]bool{}
 	for i, cell := range t.Cells {
 		if seen[cell] && cell != (assay.Cell{}) {
-			c.Fail(fmt.Sprintf("%s.cells[%d]", path, i), "%s is there twice: leave one out", cell)
+			c.Fail(fmt.Sprintf("%s.cells[%d]", t.At, i), "%s is there twice: leave one out", cell)
 		}
 		seen[cell] = true
 	}
-	reference(c, path+".model", "model", t.Model, models)
-	reference(c, path+".without", "model", t.Without, models)
+	reference(c, t.At+".model", "model", t.Model, models)
+	reference(c, t.At+".without", "model", t.Without, models)
 	switch {
 	case t.Kind == assay.Organizational && t.Model != "":
-		c.Fail(path+".model", "is the model with the solution, and an organizational solution has none: leave it out, or make the kind technical")
+		c.Fail(t.At+".model", "is the model with the solution, and an organizational solution has none: leave it out, or make the kind technical")
 	case t.Without != "" && t.Model == "":
-		c.Fail(path+".without", "is the model without the solution, and model, the one with it, is missing")
+		c.Fail(t.At+".without", "is the model without the solution, and model, the one with it, is missing")
 	case t.Without != "" && t.Without == t.Model:
-		c.Fail(path+".without", "is the model with the solution as well: name another, or leave it out")
+		c.Fail(t.At+".without", "is the model with the solution as well: name another, or leave it out")
 	}
 }
 
@@ -307,49 +308,45 @@ func reference[T any](c *checker, path, what, name string, known map[string]*T) 
 	if _, ok := known[name]; ok || name == "" {
 		return
 	}
-	var names []string
-	if !c.Full() {
-		for n := range known {
-			names = append(names, n)
-		}
-		slices.Sort(names)
-	}
-	if len(known) == 0 {
+	switch {
+	case len(known) == 0:
 		c.Fail(path, "%q is no %s of this file, which has none", name, what)
-		return
+	case c.Full():
+		c.Fail(path, "%q is no %s of this file", name, what) // it will not be told, so its names are not sorted
+	default:
+		c.Unknown(path, name, "is no "+what+" of this file", slices.Sorted(maps.Keys(known)))
 	}
-	c.Unknown(path, name, "is no "+what+" of this file", names)
 }
 
-func (c *checker) goal(g *Goal, path string, solutions map[string]*Solution, data map[string]*Data) {
-	reference(c, path+".solution", "solution", g.Solution, solutions)
-	reference(c, path+".data", "dataset", g.Data, data)
+func (c *checker) goal(g *Goal, solutions map[string]*Solution, data map[string]*Data) {
+	reference(c, g.At+".solution", "solution", g.Solution, solutions)
+	reference(c, g.At+".data", "dataset", g.Data, data)
 	if t := solutions[g.Solution]; t != nil {
 		switch {
 		case t.Kind == assay.Technical && t.Model == "":
-			c.Fail(path+".solution", "%q names no model, so there is nothing to test: give the solution its model", t.Name)
+			c.Fail(g.At+".solution", "%q names no model, so there is nothing to test: give the solution its model", t.Name)
 		case t.Kind == assay.Technical && g.Data == "":
-			c.Fail(path+".data", "is missing: name the data that the solution is tested on")
+			c.Fail(g.At+".data", "is missing: name the data that the solution is tested on")
 		case t.Kind == assay.Organizational && g.Attacker != nil:
-			c.Fail(path+".attacker", "is there, and an organizational solution is not tested by attacks: leave it out")
+			c.Fail(g.At+".attacker", "is there, and an organizational solution is not tested by attacks: leave it out")
 		}
 	}
 	if d := data[g.Data]; d != nil && d.Role == Training {
-		c.Fail(path+".data", "%q is what models are trained on: test on data that no model was made from", d.Name)
+		c.Fail(g.At+".data", "%q is what models are trained on: test on data that no model was made from", d.Name)
 	}
 	if (g.Attacker != nil || g.Criterion != nil) && g.Reason == "" {
-		c.Fail(path+".reason", "is missing: say why the catalogue's attacker or criterion is replaced")
+		c.Fail(g.At+".reason", "is missing: say why the catalogue's attacker or criterion is replaced")
 	}
 	if a := g.Attacker; a != nil && a.Eps == nil && (a.Norm != nil || a.Unit != nil) {
-		c.Fail(path+".attacker", "changes the norm or unit that eps is in: state eps as well")
+		c.Fail(g.At+".attacker", "changes the norm or unit that eps is in: state eps as well")
 	}
 	if g.Criterion == nil {
 		return
 	}
-	unique(c, path+".criterion.costs", "metric", g.Criterion.Costs, func(cost Cost) string { return cost.Metric })
-	c.distinct(path+".criterion.checks", g.Criterion.Checks)
+	unique(c, g.At+".criterion.costs", "metric", g.Criterion.Costs, func(cost Cost) string { return cost.Metric })
+	c.distinct(g.At+".criterion.checks", g.Criterion.Checks)
 	if s := g.Criterion.Sampling; s != nil && s.Rule != nil && *s.Rule == criteria.Census && (s.N != nil || s.Power != nil || s.Assumed != nil) {
-		c.Fail(path+".criterion.sampling", "is a census, which takes every unit there is: leave n, power and assumed out")
+		c.Fail(g.At+".criterion.sampling", "is a census, which takes every unit there is: leave n, power and assumed out")
 	}
 }
 
@@ -365,68 +362,5 @@ func (c *checker) exclusions() {
 		if name, ok := covered[e.Cell]; ok && e.Cell != (assay.Cell{}) {
 			c.Fail(fmt.Sprintf("exclusions[%d].cell", i), "%s is left out, and the solution %s covers it: it is one or the other", e.Cell, name)
 		}
-	}
-}
-
-// Catalogue is what names of a description can stand for. An empty list leaves its
-// names unchecked.
-type Catalogue struct {
-	Goals     map[string]assay.Cell // by id
-	Ratings   map[string][]string   // by factor, such as expertise
-	Attackers []string
-	Metrics   []string
-	Checks    []string
-}
-
-// Check looks for names that are not in the catalogue, and for goals that are not
-// about what their solution does. The error is as that of Decode.
-func (s *System) Check(known Catalogue) error {
-	c := &checker{Document: s.document.Fresh(), system: s}
-	r := s.Circumstances.Attacker
-	for factor, rating := range map[string]string{"elapsed-time": r.ElapsedTime, "expertise": r.Expertise,
-		"knowledge": r.Knowledge, "opportunity": r.Opportunity, "equipment": r.Equipment} {
-		c.known("circumstances.attacker."+factor, "rating", rating, known.Ratings[factor])
-	}
-	solutions := index(s.Solutions, solutionName)
-	for i, g := range s.Goals {
-		c.knownGoal(fmt.Sprintf("goals[%d]", i), g, solutions[g.Solution], known)
-	}
-	if err := c.Err(); err != nil {
-		return assay.WithCode(assay.CodeInput, err)
-	}
-	return nil
-}
-
-func (c *checker) known(path, what, name string, names []string) {
-	if name != "" && len(names) > 0 && !slices.Contains(names, name) {
-		c.Unknown(path, name, "is no "+what+" of the catalogue", names)
-	}
-}
-
-func (c *checker) knownGoal(path string, g Goal, t *Solution, known Catalogue) {
-	cell, ok := known.Goals[g.Goal]
-	switch {
-	case len(known.Goals) == 0:
-	case !ok:
-		var ids []string
-		for id := range known.Goals {
-			ids = append(ids, id)
-		}
-		slices.Sort(ids)
-		c.known(path+".goal", "goal", g.Goal, ids)
-	case !slices.Contains(t.Cells, cell):
-		c.Fail(path+".goal", "is about %s, which is none of the cells of the solution %s", cell, t.Name)
-	}
-	if g.Attacker != nil {
-		c.known(path+".attacker.profile", "attacker", g.Attacker.Profile, known.Attackers)
-	}
-	if g.Criterion == nil {
-		return
-	}
-	for i, cost := range g.Criterion.Costs {
-		c.known(fmt.Sprintf("%s.criterion.costs[%d].metric", path, i), "metric", cost.Metric, known.Metrics)
-	}
-	for i, check := range g.Criterion.Checks {
-		c.known(fmt.Sprintf("%s.criterion.checks[%d]", path, i), "check", check, known.Checks)
 	}
 }

@@ -220,35 +220,46 @@ func TestEveryField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	properties := 0
-	var count func(any)
-	count = func(v any) {
-		switch v := v.(type) {
-		case map[string]any:
-			for key, inner := range v {
-				if group, ok := inner.(map[string]any); key == "properties" && ok {
-					for name := range group {
-						properties++
-						if !regexp.MustCompile(`(?m)[\s{-]` + regexp.QuoteMeta(name) + `:`).Match(text) {
-							t.Errorf("no field %s", name)
-						}
-					}
-				}
-				count(inner)
-			}
-		case []any:
-			for _, inner := range v {
-				count(inner)
-			}
-		}
-	}
-	var schema any
+	there := map[string]bool{}
+	root := parse(string(text))
+	walk(&root, "", func(path string, _ *yaml.Node) {
+		there[regexp.MustCompile(`\[\d+\]`).ReplaceAllString(path, "")] = true
+	})
+	var schema map[string]any
 	if err := json.Unmarshal(published(t), &schema); err != nil {
 		t.Fatal(err)
 	}
-	count(schema)
-	if properties < 80 {
-		t.Errorf("only %d fields", properties)
+	definitions := schema["$defs"].(map[string]any)
+	fields := 0
+	var visit func(path string, s map[string]any)
+	visit = func(path string, s map[string]any) {
+		if reference, ok := s["$ref"].(string); ok {
+			s = definitions[filepath.Base(reference)].(map[string]any)
+		}
+		if items, ok := s["items"].(map[string]any); ok {
+			visit(path, items)
+		}
+		alternatives, _ := s["oneOf"].([]any)
+		for _, one := range alternatives {
+			visit(path, one.(map[string]any))
+		}
+		properties, _ := s["properties"].(map[string]any)
+		for name, property := range properties {
+			fields++
+			field := strings.TrimPrefix(path+"."+name, ".")
+			if !there[field] {
+				t.Errorf("the complete description has no %s", field)
+			}
+			if _, ok := property.(map[string]any)["description"]; !ok && !strings.Contains(field, "schema") && !strings.Contains(field, "endpoints") {
+				t.Errorf("%s has no description", field)
+			}
+			visit(field, property.(map[string]any))
+		}
+	}
+	visit("", schema)
+	t.Logf("%d fields", fields)
+	if fields < 100 {
+		t.Errorf("only %d fields", fields)
 	}
 }
 

@@ -75,6 +75,8 @@ type Risk struct {
 // Model is a model in a file, or behind an endpoint. What it takes and gives is
 // recognised; what the file does not tell, or tells wrongly, is stated here.
 type Model struct {
+	At string `yaml:"-"` // the field that holds it, such as models[0], for errors
+
 	// Name is what the model is called here and in the report.
 	Name string `yaml:"name" check:"required name"`
 	// File is an ONNX file.
@@ -108,6 +110,8 @@ func (m *Model) Override() model.Override {
 
 // Endpoint is a model behind a network interface, and how it is asked.
 type Endpoint struct {
+	At string `yaml:"-"` // the field that holds it, such as endpoints[0], for errors
+
 	// Name is what the endpoint is called here.
 	Name          string `yaml:"name" check:"required name"`
 	remote.Config `yaml:",inline"`
@@ -115,6 +119,8 @@ type Endpoint struct {
 
 // Data is a dataset.
 type Data struct {
+	At string `yaml:"-"` // the field that holds it, such as data[0], for errors
+
 	// Name is what the data are called here and in the report.
 	Name string `yaml:"name" check:"required name"`
 	// File is a CSV, TSV, Parquet, NPY, NPZ, IDX or JSON Lines file, or a folder of images.
@@ -141,6 +147,8 @@ type Schema struct {
 
 // Solution is a measure that is to achieve goals.
 type Solution struct {
+	At string `yaml:"-"` // the field that holds it, such as solutions[0], for errors
+
 	// Name is what the solution is called here and in the report.
 	Name string `yaml:"name" check:"required name"`
 	// Kind says what the solution is made of; technical if it is left out.
@@ -158,6 +166,8 @@ type Solution struct {
 // Goal is a goal of the catalogue that a solution is held to. What it does not say
 // is as the catalogue has it for the system's modality and risk.
 type Goal struct {
+	At string `yaml:"-"` // the field that holds it, such as goals[0], for errors
+
 	// Goal is the goal's id in the catalogue, such as evasion-prevent.
 	Goal string `yaml:"goal" check:"required name"`
 	// Solution is the solution that is to achieve it.

@@ -7,6 +7,7 @@
 package system
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -82,7 +83,7 @@ func read(path string, limit int64) ([]byte, error) {
 func Decode(data []byte, path string) (*System, error) {
 	s := &System{folder: filepath.Dir(path)}
 	s.document = strict.Decode(path, data, s, Sets())
-	s.defaults()
+	s.complete()
 	if err := s.check(); err != nil {
 		return nil, assay.WithCode(assay.CodeInput, err)
 	}
@@ -92,18 +93,51 @@ func Decode(data []byte, path string) (*System, error) {
 	return s, nil
 }
 
-// defaults fills in what was left out.
-func (s *System) defaults() {
+// complete fills in what was left out, and where each part is.
+func (s *System) complete() {
+	for i := range s.Models {
+		s.Models[i].At = fmt.Sprintf("models[%d]", i)
+	}
+	for i := range s.Endpoints {
+		s.Endpoints[i].At = fmt.Sprintf("endpoints[%d]", i)
+	}
 	for i := range s.Data {
-		if d := &s.Data[i]; d.Role == "" {
-			d.Role = Test
-		}
+		d := &s.Data[i]
+		d.At, d.Role = fmt.Sprintf("data[%d]", i), cmp.Or(d.Role, Test)
 	}
 	for i := range s.Solutions {
-		if t := &s.Solutions[i]; t.Kind == "" {
-			t.Kind = assay.Technical
-		}
+		t := &s.Solutions[i]
+		t.At, t.Kind = fmt.Sprintf("solutions[%d]", i), cmp.Or(t.Kind, assay.Technical)
 	}
+	for i := range s.Goals {
+		s.Goals[i].At = fmt.Sprintf("goals[%d]", i)
+	}
+}
+
+// Case is one thing to decide: whether a solution achieves a goal.
+type Case struct {
+	Goal     *Goal
+	Solution *Solution
+	Model    *Model // nil for an organizational solution
+	Without  *Model // nil where there is nothing to compare with
+	Data     *Data  // nil where none are named
+}
+
+// Cases gives what is to be decided, in the order of the goals.
+func (s *System) Cases() []Case {
+	models, solutions, data := index(s.Models, modelName), index(s.Solutions, solutionName), index(s.Data, dataName)
+	cases := make([]Case, len(s.Goals))
+	for i := range s.Goals {
+		g := &s.Goals[i]
+		t := solutions[g.Solution]
+		cases[i] = Case{g, t, models[t.Model], models[t.Without], data[g.Data]}
+	}
+	return cases
+}
+
+// Endpoint gives the endpoint of a model, nil where it is a file.
+func (s *System) Endpoint(m *Model) *Endpoint {
+	return index(s.Endpoints, endpointName)[m.Endpoint]
 }
 
 // Where gives the place of a field in the file, such as models[0].file, or of what it

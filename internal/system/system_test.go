@@ -55,6 +55,14 @@ func TestOpen(t *testing.T) {
 		"data test=test.csv data scans=scans.idx labels of scans=labels.idx data trained-on=train.csv schema of trained-on=schema.yaml record trainings-2026=trainings.pdf catalogue=own-catalogue.yaml" {
 		t.Errorf("the files are %s", got)
 	}
+	cases := s.Cases()
+	if len(cases) != 1 || cases[0].Goal.Goal != "evasion-prevent" || cases[0].Solution.Name != "adversarial-training" ||
+		cases[0].Model.Name != "hardened" || cases[0].Without.At != "models[0]" || cases[0].Data.At != "data[0]" {
+		t.Errorf("the cases are %+v", cases)
+	}
+	if s.Endpoint(&s.Models[0]) != nil || s.Endpoint(&s.Models[2]).Name != "gateway" {
+		t.Error("the endpoints are wrong")
+	}
 	later := s.Mistake("models[1].file", "takes 30 numbers, and the data have 4")
 	if want := complete + ":44:11: models[1].file: takes 30 numbers, and the data have 4"; later.Error() != want || assay.CodeOf(later) != assay.CodeInput {
 		t.Errorf("got %v, want %s", later, want)
