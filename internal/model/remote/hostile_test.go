@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -148,6 +149,23 @@ func TestOneColumn(t *testing.T) {
 		cfg.Scores = output
 		if got := predict(t, open(t, cfg), []float64{1, 2}); !slices.Equal(got, want) {
 			t.Errorf("%s: %v", output, got)
+		}
+	}
+}
+
+// TestNotFinite: what JSON has no number for is refused before anything is asked.
+func TestNotFinite(t *testing.T) {
+	url := answering(t, func(w http.ResponseWriter) { fmt.Fprintf(w, `{"predictions":[[1,2]],"rows":[[1,2]]}`) })
+	for protocol, largest := range map[remote.Protocol]float64{remote.TensorFlowServing: math.MaxFloat32, remote.JSON: math.MaxFloat64} {
+		c := open(t, withoutMetadata(url)[protocol])
+		for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), 2 * largest} {
+			err := c.Predict(t.Context(), []float64{1, v}, make([]float64, 2))
+			if err == nil || !strings.Contains(err.Error(), "value 1 of row 0") || c.Queries() != 1 {
+				t.Errorf("%s, %g: %v", protocol, v, err)
+			}
+		}
+		if err := c.Predict(t.Context(), []float64{1, largest}, make([]float64, 2)); err != nil {
+			t.Errorf("%s: %v", protocol, err)
 		}
 	}
 }
