@@ -1,0 +1,34 @@
+package model
+
+import "context"
+
+// Loss names a loss of a classifier's scores.
+type Loss string
+
+// The losses whose gradients attacks follow. All of them grow as the label loses.
+const (
+	CrossEntropy Loss = "cross-entropy"
+	Margin       Loss = "margin"       // largest other logit less the label's (Carlini and Wagner 2017, f6)
+	DLR          Loss = "dlr"          // difference of logits ratio (Croce and Hein 2020, equation 5)
+	TargetedDLR  Loss = "targeted-dlr" // Croce and Hein 2020, equation 6
+)
+
+// Losses gives all losses.
+func Losses() []Loss { return []Loss{CrossEntropy, Margin, DLR, TargetedDLR} }
+
+// Differentiable is a model that gives gradients of a loss with respect to its input.
+// Implementations are safe for concurrent use.
+type Differentiable interface {
+	// Batch is the number of rows that every call runs, whatever it is asked for: rows
+	// beyond those asked for are filled up. So a row's result does not depend on how many came with it.
+	Batch() int
+
+	// Gradient writes, for each of len(labels) rows (at most Batch), the scores (Classes
+	// per row), the value of the loss and its gradient (RowSize per row). Targets are the
+	// classes that a targeted loss is about; nil for others. Without an error everything is finite, but for
+	// rows at which the model itself is not.
+	Gradient(ctx context.Context, loss Loss, rows []float32, labels, targets []int32, scores, losses, gradient []float32) error
+
+	// Close frees what the model holds.
+	Close() error
+}
