@@ -94,6 +94,15 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// TestJSON holds what programs get to read.
+func TestJSON(t *testing.T) {
+	err := Decode("f", []byte("label: 1\n"), &shelf{}, colours).Err()
+	got, _ := json.Marshal(err)
+	if want := `{"mistakes":[{"file":"f","line":1,"column":8,"path":"label","message":"is the number 1 where a text must be: put it in quotes if it is meant as one"}]}`; string(got) != want {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestWhere(t *testing.T) {
 	d := Decode("f", []byte("label: a\nnotes:\n  - x\n  - y\n"), &shelf{}, colours)
 	for path, want := range map[string]Position{

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -121,13 +122,22 @@ func (s secret) hide(text string) string {
 	return text
 }
 
-// excerpt is the beginning of a text, without the secret.
+// excerpt is the beginning of a text, without the secret, and without what would steer
+// a terminal.
 func (s secret) excerpt(text string, shown int) string {
-	runes := []rune(strings.ToValidUTF8(s.hide(text), "\ufffd"))
-	if len(runes) > shown {
-		return string(runes[:shown]) + "…"
+	text = strings.TrimSpace(s.hide(text))
+	var b strings.Builder
+	for _, r := range text {
+		if shown--; shown < 0 {
+			b.WriteString("…")
+			break
+		}
+		if !unicode.IsPrint(r) {
+			r = ' '
+		}
+		b.WriteRune(r)
 	}
-	return string(runes)
+	return b.String()
 }
 
 // excerptOfStart is the excerpt of a text of which the end may be missing. What could be

@@ -54,8 +54,8 @@ type Config struct {
 	Classes []string     `yaml:"classes,omitempty" json:"classes,omitempty"` // names, in the order of the scores
 	Scores  model.Output `yaml:"scores,omitempty" json:"scores,omitempty"`   // logits, probabilities or labels; if empty, guessed from the first answer
 
-	// Request and Answer are for json: a template of the request's body (see Template in
-	// the text of this package) and the path to the scores or labels.
+	// Request and Answer are for json: the template of the request's body and the path to
+	// the scores or labels, which the package's documentation describes.
 	Request string `yaml:"request,omitempty" json:"request,omitempty"`
 	Answer  string `yaml:"answer,omitempty" json:"answer,omitempty"`
 

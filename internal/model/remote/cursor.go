@@ -1,8 +1,10 @@
 package remote
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"unicode/utf8"
 )
 
 // cursor walks over JSON that is known to be valid, without making values of it.
@@ -66,8 +68,12 @@ func (c *cursor) token() []byte {
 
 // text passes a string and gives what it says.
 func (c *cursor) text() (string, error) {
+	quoted := c.token()
+	if inner := quoted[1 : len(quoted)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+		return string(inner), nil
+	}
 	var s string
-	if err := json.Unmarshal(c.token(), &s); err != nil {
+	if err := json.Unmarshal(quoted, &s); err != nil {
 		return "", errors.New("is no readable text")
 	}
 	return s, nil

@@ -28,6 +28,15 @@ var datatypes = map[string]datatype{
 
 func datatypeNames() []string { return slices.Sorted(maps.Keys(datatypes)) }
 
+// takes tells whether a number can be sent: none is that is not finite as the type has
+// it, since JSON has no other numbers.
+func (d datatype) takes(x float64) bool {
+	if d.bits == 32 {
+		x = float64(float32(x))
+	}
+	return !math.IsNaN(x) && !math.IsInf(x, 0)
+}
+
 // integer rounds to the nearest integer that the type has, as a model on this machine
 // would (package ort).
 func (d datatype) integer(x float64) int64 {
@@ -47,9 +56,6 @@ func (d datatype) appendJSON(b []byte, x float64) []byte {
 	if d.bits == 0 {
 		return strconv.AppendInt(b, d.integer(x), 10)
 	}
-	if d.bits == 32 {
-		x = limitFloat32(x)
-	}
 	return strconv.AppendFloat(b, x, 'g', -1, d.bits)
 }
 
@@ -59,13 +65,10 @@ func (d datatype) rounded(x float64) float64 {
 	case 64:
 		return x
 	case 32:
-		return float64(float32(limitFloat32(x)))
+		return float64(float32(x))
 	}
 	return float64(d.integer(x))
 }
-
-// limitFloat32 keeps what float32 has no room for finite, since it could not be sent.
-func limitFloat32(x float64) float64 { return min(max(x, -math.MaxFloat32), math.MaxFloat32) }
 
 // appendNested writes rows as arrays in arrays of a shape, whose product is the number
 // of values.

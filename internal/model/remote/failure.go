@@ -29,7 +29,7 @@ func (e *Error) Error() string {
 		b.WriteString(": " + e.Problem)
 	}
 	if e.Body != "" {
-		fmt.Fprintf(&b, "; it said %q", e.Body)
+		b.WriteString("; it said: " + e.Body)
 	}
 	if e.Attempts > 1 {
 		fmt.Fprintf(&b, " (after %d attempts)", e.Attempts)

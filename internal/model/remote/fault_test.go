@@ -197,8 +197,22 @@ func TestGarbage(t *testing.T) {
 			p.SetFaults(remotetest.Faults{Times: 1, Garbage: garbage})
 			err := c.Predict(t.Context(), randomRows(1, 6), make([]float64, 3))
 			var e *remote.Error
-			if !errors.As(err, &e) || len(err.Error()) > 1000 {
+			if !errors.As(err, &e) || len(err.Error()) > 1000 || strings.Contains(err.Error(), "\x00") || garbage[0] != 0 && !strings.Contains(err.Error(), "it said: "+garbage[:2]) {
 				t.Errorf("%s, %.20q: %v", name, garbage, err)
+			}
+		}
+	}
+}
+
+// TestNoModel: what the server said of a model that it has not got is shown.
+func TestNoModel(t *testing.T) {
+	p := start(t, "")
+	for name, cfg := range plain(p) {
+		cfg.Model = "none"
+		for _, shape := range [][]int64{nil, {6}} {
+			cfg.Input, cfg.Shape = remotetest.Input, shape
+			if _, err := remote.Open(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "there is no model") {
+				t.Errorf("%s: %v", name, err)
 			}
 		}
 	}

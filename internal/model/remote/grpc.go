@@ -105,9 +105,9 @@ func (g *v2GRPC) metadata(ctx context.Context) (metadata, error) {
 	if err != nil {
 		switch grpcstatus.Code(err) {
 		case codes.Unimplemented, codes.NotFound:
-			return metadata{}, nil // where it has no model either, the first request fails
+			return metadata{missing: g.failed(ctx, err)}, nil // where it has no model either, the first request fails
 		}
-		return metadata{}, g.failed(err)
+		return metadata{}, g.failed(ctx, err)
 	}
 	convert := func(list []*inference.ModelMetadataResponse_TensorMetadata) (out []tensorInfo) {
 		for _, t := range list {
@@ -134,18 +134,30 @@ func (g *v2GRPC) infer(ctx context.Context, q query) (answer, error) {
 	}
 	res, err := g.client.ModelInfer(ctx, req)
 	if err != nil {
-		return answer{}, g.failed(err)
+		return answer{}, g.failed(ctx, err)
 	}
-	return readInfer(res, q.output, q.limit)
+	a, err := readInfer(res, q.output, q.limit)
+	if err == nil {
+		err = a.check(q.n)
+	}
+	return a, err
 }
 
 // failed is the error of a call. The server's own text is cut free of the secret.
-func (g *v2GRPC) failed(err error) *Error {
+func (g *v2GRPC) failed(ctx context.Context, err error) *Error {
 	s := grpcstatus.Convert(err)
+	if s.Code() == codes.DeadlineExceeded {
+		// The call may notice its deadline a little before the context does. asker looks at
+		// the context to tell its timeout from what a server says.
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
 	e := &Error{Status: s.Code().String(), Body: g.hidden.excerpt(s.Message(), maxShown)}
 	switch s.Code() {
 	case codes.Unavailable:
-		e.passing, e.Remedy = true, "check that the server runs and that the url is right, its scheme too; try again later"
+		e.passing, e.Remedy = true, "check that the server runs and that the url is right, its scheme too, or try again later"
 	case codes.ResourceExhausted:
 		if strings.HasPrefix(s.Message(), "grpc: received message") { // by the client itself
 			e.Remedy = "lower max_rows, or raise max_answer if it is right that answers are so long"

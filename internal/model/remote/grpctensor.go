@@ -15,7 +15,7 @@ func contents(name string, values []float64) *inference.InferTensorContents {
 	for _, x := range values {
 		switch name {
 		case "FP32":
-			c.Fp32Contents = append(c.Fp32Contents, float32(limitFloat32(x)))
+			c.Fp32Contents = append(c.Fp32Contents, float32(x))
 		case "FP64":
 			c.Fp64Contents = append(c.Fp64Contents, x)
 		case "INT64":

@@ -28,6 +28,7 @@ type httpClient struct {
 const (
 	maxHeader   = 64 << 10 // bytes of an answer's header
 	maxMetadata = 1 << 20  // bytes of metadata, which are parsed whole
+	maxStart    = 16 << 10 // bytes of a body that are looked at for an error
 	maxShown    = 200      // characters of a body in an error
 	connections = 64       // kept open for those who ask side by side
 )
@@ -84,9 +85,26 @@ func (h *httpClient) get(ctx context.Context, path string) ([]byte, error) {
 	return h.do(ctx, http.MethodGet, h.base+path, nil, min(maxMetadata, h.maxAnswer))
 }
 
-// post sends JSON and reads JSON.
-func (h *httpClient) post(ctx context.Context, path string, body []byte) ([]byte, error) {
-	return h.do(ctx, http.MethodPost, h.base+path, body, h.maxAnswer)
+// ask sends JSON and reads the scores of n rows in the JSON that comes back.
+func (h *httpClient) ask(ctx context.Context, path string, request []byte, n int, parse func([]byte) (answer, error)) (answer, error) {
+	body, err := h.do(ctx, http.MethodPost, h.base+path, request, h.maxAnswer)
+	if err != nil {
+		return answer{}, err
+	}
+	a, err := parse(body)
+	if err == nil {
+		err = a.check(n)
+	}
+	if err != nil {
+		return answer{}, &Error{Problem: "its answer is not usable: " + err.Error(), Body: h.start(body, false)}
+	}
+	return a, nil
+}
+
+// start is the beginning of a body, to be shown.
+func (h *httpClient) start(body []byte, cut bool) string {
+	text := body[:min(len(body), maxStart)]
+	return h.hidden.excerptOfStart(string(text), cut || len(text) < len(body), maxShown)
 }
 
 func (h *httpClient) do(ctx context.Context, method, address string, body []byte, limit int64) ([]byte, error) {
@@ -118,9 +136,7 @@ func (h *httpClient) do(ctx context.Context, method, address string, body []byte
 			Remedy: "lower max_rows, or raise max_answer if it is right that answers are so long",
 		}
 	case err != nil:
-		e := notConnected(err)
-		e.Problem = fmt.Sprintf("the connection ended after %d bytes of the answer: %s", len(data), e.Problem)
-		return nil, e
+		return nil, notConnected(err)
 	}
 	return data, nil
 }
@@ -136,6 +152,9 @@ func notConnected(err error) *Error {
 		err = inURL.Err // the outer one shows the whole URL
 	}
 	e := &Error{Problem: err.Error(), Remedy: "check that the server runs and that the url is right", passing: true}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		e.Problem = "the connection ended before the answer did"
+	}
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	var name *net.DNSError
@@ -152,12 +171,8 @@ func notConnected(err error) *Error {
 
 // refused is the error of an answer with another status than 200.
 func (h *httpClient) refused(res *http.Response) *Error {
-	const read = 16 << 10
-	body, err := io.ReadAll(io.LimitReader(res.Body, read))
-	e := &Error{
-		Status: status(res.StatusCode),
-		Body:   h.hidden.excerptOfStart(string(body), err != nil || len(body) == read, maxShown),
-	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxStart+1))
+	e := &Error{Status: status(res.StatusCode), Body: h.start(body, err != nil)}
 	switch code := res.StatusCode; code {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		e.passing, e.pause = true, retryAfter(res.Header.Get("Retry-After"), h.clock.Now())

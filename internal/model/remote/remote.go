@@ -29,6 +29,26 @@
 //	request: '{"records": {{json .Rows}}}'
 //	answer: records[*].diagnosis
 //
+// # Requests by template
+//
+// The request of protocol json is a template in the language of text/template, without
+// definitions, methods, and variables other than those of range. It is given
+//
+//	.Rows    the rows, each in arrays of its shape; [[1,2],[3,4]] for two of two columns
+//	.Count   the number of rows
+//
+// and can call json, which writes any value as JSON, len, index, comparisons, and, or and
+// not. What it makes must be JSON. For instance
+//
+//	{"records": {{json .Rows}}}
+//	{"age": {{json (index .Rows 0 0)}}, "dose": {{json (index .Rows 0 1)}}}
+//
+// the second with max_rows: 1. The answer is a path: names with dots between them, [3]
+// for an element counted from 0, [*] for all, ["a name"] for a member of any name, $ for
+// the whole. There is one row for each element of the outermost [*], or array; with
+// max_rows: 1 a row may stand alone. A row is a list of scores, an object with a score for
+// the name of each class, or a label.
+//
 // # What is asked, and how often
 //
 // A call of Predict may have any number of rows: it is cut into requests of at most
@@ -52,7 +72,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 
@@ -80,13 +99,14 @@ var _ model.Classifier = (*Classifier)(nil)
 type protocol interface {
 	// metadata tells what the endpoint says about its model, which may be nothing.
 	metadata(ctx context.Context) (metadata, error)
-	infer(ctx context.Context, q query) (answer, error)
+	infer(ctx context.Context, q query) (answer, error) // checked
 	close() error
 }
 
 // metadata is what an endpoint says about its model.
 type metadata struct {
 	inputs, outputs []tensorInfo
+	missing         *Error // how the endpoint said that it has none
 }
 
 // tensorInfo is what is known of an input or output; zero fields are unknown.
@@ -163,7 +183,12 @@ func (c *Classifier) open(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("read the model's metadata: %w", err)
 	}
 	if err := c.settle(cfg, m); err != nil {
-		return c.asker.failure(&Error{Problem: err.Error()})
+		e := &Error{Problem: err.Error()}
+		if m.missing != nil {
+			e = m.missing
+			e.Problem = "it has no metadata of the model, and " + err.Error()
+		}
+		return c.asker.failure(e)
 	}
 	if err := c.probe(ctx); err != nil {
 		return fmt.Errorf("a first request, of one row of zeros: %w", err)
@@ -207,8 +232,8 @@ func (c *Classifier) Close() error {
 	return c.protocol.close()
 }
 
-// Predict writes the classes' scores of each row. Values must be finite; for a model
-// that takes integers they are rounded to the nearest. An error of the endpoint is an
+// Predict writes the classes' scores of each row. Values must be finite in the model's
+// datatype; integers are rounded to the nearest that it has. An error of the endpoint is an
 // *Error, an exhausted budget a *BudgetError.
 func (c *Classifier) Predict(ctx context.Context, rows, scores []float64) error {
 	n, err := c.description.Rows(rows, scores)
@@ -217,8 +242,8 @@ func (c *Classifier) Predict(ctx context.Context, rows, scores []float64) error 
 	}
 	size, classes := c.description.RowSize(), len(c.description.Classes)
 	for i, v := range rows {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return fmt.Errorf("value %d of row %d is %g: only finite numbers can be sent", i%size, i/size, v)
+		if !datatypes[c.query.input.datatype].takes(v) {
+			return fmt.Errorf("value %d of row %d is %g, which is no finite number of type %s: only those can be sent", i%size, i/size, v, c.query.input.datatype)
 		}
 	}
 	if err := c.begin(); err != nil {
@@ -273,8 +298,5 @@ func (c *Classifier) answer(ctx context.Context, rows []float64, n int) (answer,
 		a, err = c.protocol.infer(ctx, q)
 		return err
 	})
-	if err != nil {
-		return answer{}, err
-	}
-	return a, c.asker.wrong(a.check(q.n))
+	return a, err
 }

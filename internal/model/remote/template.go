@@ -39,11 +39,9 @@ func (e *jsonEndpoint) infer(ctx context.Context, q query) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	reply, err := e.post(ctx, "", body)
-	if err != nil {
-		return answer{}, err
-	}
-	return parseJSONAnswer(reply, e.answer, e.classes, e.single, q.limit)
+	return e.ask(ctx, "", body, q.n, func(body []byte) (answer, error) {
+		return parseJSONAnswer(body, e.answer, e.classes, e.single, q.limit)
+	})
 }
 
 // parseJSONAnswer reads what stands at a path. Where requests have one row, the row may
@@ -74,20 +72,8 @@ const (
 	maxRanges   = 3         // within each other
 )
 
-// parseTemplate reads the template of a request's body, in the language of text/template
-// without definitions and methods. It is given
-//
-//	.Rows    the rows, each in arrays of its shape; [[1,2],[3,4]] for two tabular ones
-//	.Count   the number of rows
-//
-// and can call json, which writes any value as JSON, len, index, comparisons, and, or and
-// not. What it makes must be JSON. For instance
-//
-//	{"records": {{json .Rows}}}
-//	{"age": {{index .Rows 0 0}}, "dose": {{index .Rows 0 1}}}
-//
-// the second with max_rows: 1. A number is best written by json too: without it a large one
-// comes with an exponent.
+// parseTemplate reads the template of a request's body, in the language that the
+// package's documentation describes.
 func parseTemplate(text string) (*template.Template, error) {
 	switch {
 	case strings.TrimSpace(text) == "":

@@ -30,7 +30,7 @@ func (s *tensorFlowServing) path() string {
 func (s *tensorFlowServing) metadata(ctx context.Context) (metadata, error) {
 	body, err := s.get(ctx, s.path()+"/metadata")
 	if err != nil {
-		return metadata{}, unlessMissing(err)
+		return noMetadata(err)
 	}
 	return parseServingMetadata(body, s.signature)
 }
@@ -119,11 +119,9 @@ func (s *tensorFlowServing) infer(ctx context.Context, q query) (answer, error) 
 	}
 	b = append(b, `"instances":`...)
 	b = datatypes[q.input.datatype].appendNested(b, append([]int64{int64(q.n)}, q.input.shape...), q.rows)
-	body, err := s.post(ctx, s.path()+":predict", append(b, '}'))
-	if err != nil {
-		return answer{}, err
-	}
-	return parseServing(body, q.output, q.limit)
+	return s.ask(ctx, s.path()+":predict", append(b, '}'), q.n, func(body []byte) (answer, error) {
+		return parseServing(body, q.output, q.limit)
+	})
 }
 
 // parseServing reads the predictions, which are objects where the model has several

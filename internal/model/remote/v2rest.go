@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -26,20 +27,21 @@ func (v *v2REST) path() string {
 func (v *v2REST) metadata(ctx context.Context) (metadata, error) {
 	body, err := v.get(ctx, v.path())
 	if err != nil {
-		return metadata{}, unlessMissing(err)
+		return noMetadata(err)
 	}
 	return parseV2Metadata(body)
 }
 
-// unlessMissing drops the error of a server that has no metadata. Where it has no model
-// either, the first request fails.
-func unlessMissing(err error) error {
-	if e, ok := err.(*Error); ok && slices.Contains([]string{
+// noMetadata takes it that a server has no metadata where it says so. Where it has no
+// model either, the first request fails.
+func noMetadata(err error) (metadata, error) {
+	var e *Error
+	if errors.As(err, &e) && slices.Contains([]string{
 		status(http.StatusNotFound), status(http.StatusMethodNotAllowed), status(http.StatusNotImplemented),
 	}, e.Status) {
-		return nil
+		return metadata{missing: e}, nil
 	}
-	return err
+	return metadata{}, err
 }
 
 func parseV2Metadata(body []byte) (metadata, error) {
@@ -65,11 +67,9 @@ func parseV2Metadata(body []byte) (metadata, error) {
 }
 
 func (v *v2REST) infer(ctx context.Context, q query) (answer, error) {
-	body, err := v.post(ctx, v.path()+"/infer", q.v2Body())
-	if err != nil {
-		return answer{}, err
-	}
-	return parseV2(body, q.output, q.limit)
+	return v.ask(ctx, v.path()+"/infer", q.v2Body(), q.n, func(body []byte) (answer, error) {
+		return parseV2(body, q.output, q.limit)
+	})
 }
 
 // v2Body is a request with the rows' values one after the other.
