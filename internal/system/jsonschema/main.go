@@ -66,7 +66,13 @@ func (c *comments) describe(t reflect.Type, field string) string {
 			c.err = err
 		}
 	}
-	return c.packages[path][t.Name()+"."+field]
+	text := c.packages[path][t.Name()+"."+field]
+	if rest, ok := strings.CutPrefix(text, field+" "); ok { // readers know it by its name in the file
+		f, _ := t.FieldByName(field)
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		text = name + " " + rest
+	}
+	return text
 }
 
 func (c *comments) read(path string) error {
