@@ -337,8 +337,13 @@ func (c *checker) goal(g *Goal, solutions map[string]*Solution, data map[string]
 	if (g.Attacker != nil || g.Criterion != nil) && g.Reason == "" {
 		c.Fail(g.At+".reason", "is missing: say why the catalogue's attacker or criterion is replaced")
 	}
-	if a := g.Attacker; a != nil && a.Eps == nil && (a.Norm != nil || a.Unit != nil) {
-		c.Fail(g.At+".attacker", "changes the norm or unit that eps is in: state eps as well")
+	if a := g.Attacker; a != nil {
+		switch {
+		case a.Eps == nil && (a.Norm != nil || a.Unit != nil):
+			c.Fail(g.At+".attacker", "changes the norm or unit that eps is in: state eps as well")
+		case a.Eps != nil && *a.Eps > 1 && a.Norm != nil && *a.Norm == Linf && a.Unit != nil && *a.Unit == Share:
+			c.Fail(g.At+".attacker.eps", "is %v, and a share of a feature's range is at most 1", *a.Eps)
+		}
 	}
 	if g.Criterion == nil {
 		return
