@@ -1,4 +1,3 @@
-// Package docs holds prose; its test keeps what the prose points at from going away.
 package docs
 
 import (

@@ -48,6 +48,6 @@ func execute(ctx context.Context, args []string, u *ui) (err error) {
 	root.SetIn(u.streams.In)
 	root.SetOut(u.streams.Out)
 	root.SetErr(u.streams.Err)
-	root.AddCommand(attackCommand(u), catalogCommand(u), explainCommand(u), trainCommand(u), gradientCommand(u), versionCommand(u))
+	root.AddCommand(initCommand(u), attackCommand(u), catalogCommand(u), explainCommand(u), trainCommand(u), gradientCommand(u), versionCommand(u))
 	return root.ExecuteContext(ctx)
 }

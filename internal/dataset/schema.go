@@ -25,8 +25,8 @@ const (
 
 // Range is a closed interval.
 type Range struct {
-	Min float64 `yaml:"min" json:"min"`
-	Max float64 `yaml:"max" json:"max"`
+	Min float64 `yaml:"min" json:"min" check:"float32"`
+	Max float64 `yaml:"max" json:"max" check:"float32"`
 }
 
 // Feature describes one column of a table, or every element of an array.
@@ -36,8 +36,8 @@ type Feature struct {
 
 	// Min and Max are limits in the data's own units: a row outside is a bad row,
 	// and no attack leaves them. Without one, Observed stands in for attacks.
-	Min *float64 `yaml:"min,omitempty" json:"min,omitempty"`
-	Max *float64 `yaml:"max,omitempty" json:"max,omitempty"`
+	Min *float64 `yaml:"min,omitempty" json:"min,omitempty" check:"float32"`
+	Max *float64 `yaml:"max,omitempty" json:"max,omitempty" check:"float32"`
 	// Observed is the range of the data the schema was inferred from. New rows may lie outside.
 	Observed *Range `yaml:"observed,omitempty" json:"observed,omitempty"`
 
@@ -67,7 +67,7 @@ type Schema struct {
 	// height, width. Data stored with channels last are turned, unless Shape is as
 	// stored. Given for a table, its feature columns are the elements in order. A
 	// schema with a Shape has one feature, which describes every element.
-	Shape    []int     `yaml:"shape,omitempty,flow" json:"shape,omitempty"`
+	Shape    []int     `yaml:"shape,omitempty,flow" json:"shape,omitempty" check:"min=1 max=67108864"`
 	Features []Feature `yaml:"features,omitempty" json:"features,omitempty"`
 	Label    Label     `yaml:"label,omitempty" json:"label,omitzero"`
 	// Complete says that nothing is left to infer: the features are encoded in the
