@@ -13,15 +13,16 @@ func (d *Document) MetricOf(name string) Metric {
 	for _, m := range d.Metrics {
 		if m.Name == name {
 			if m.Title == "" {
-				m.Title = words(name)
+				m.Title = Words(name)
 			}
 			return m
 		}
 	}
-	return Metric{Name: name, Title: words(name)}
+	return Metric{Name: name, Title: Words(name)}
 }
 
-func words(name string) string { return strings.ReplaceAll(name, "-", " ") }
+// Words writes the name of something, such as "attack-success-rate", as words.
+func Words(name string) string { return strings.ReplaceAll(name, "-", " ") }
 
 // Format writes a value for people: a proportion in percent with one decimal,
 // anything else with four digits and its unit.
@@ -52,7 +53,7 @@ func (m Metric) FormatLimit(r assay.Relation, limit float64) string {
 	if m.Unit == "" {
 		text = Percent(limit)
 	}
-	return words(string(r)) + " " + text
+	return Words(string(r)) + " " + text
 }
 
 // FormatInterval writes an estimate with its bounds, such as "3.2 % (1.9–5.1 %)", or

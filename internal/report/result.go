@@ -66,11 +66,11 @@ func (d *Document) Result() string {
 		k := d.Count(o)
 		switch {
 		case k == n && n == 1:
-			return fmt.Sprintf("The one decision is %s%s", words(string(o)), rest)
+			return fmt.Sprintf("The one decision is %s%s", Words(string(o)), rest)
 		case k == n:
-			return fmt.Sprintf("All %d decisions are %s%s", n, words(string(o)), rest)
+			return fmt.Sprintf("All %d decisions are %s%s", n, Words(string(o)), rest)
 		case k > 0:
-			parts = append(parts, fmt.Sprintf("%d %s %s", k, are(k), words(string(o))))
+			parts = append(parts, fmt.Sprintf("%d %s %s", k, are(k), Words(string(o))))
 		}
 	}
 	last := len(parts) - 1

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strings"
 
 	"assay/internal/report"
 )
@@ -26,16 +27,24 @@ func Write(w io.Writer, d *report.Document) error {
 	if err := d.Check(); err != nil {
 		return err
 	}
-	parsed, err := template.New("page").Funcs(template.FuncMap{"count": count, "number": number, "percent": report.Percent}).Parse(source)
+	parsed, err := template.New("page").Funcs(functions()).Parse(source)
 	if err != nil {
 		return fmt.Errorf("the page's template: %w", err)
 	}
 	var page bytes.Buffer
-	if err := parsed.Execute(&page, newPage(d)); err != nil {
+	if err := parsed.Execute(&page, newSheet(d)); err != nil {
 		return fmt.Errorf("the page cannot be rendered: %w", err)
 	}
 	_, err = w.Write(page.Bytes())
 	return err
+}
+
+func functions() template.FuncMap {
+	return template.FuncMap{
+		"count": count, "number": number, "percent": report.Percent,
+		"words": func(name any) string { return report.Words(fmt.Sprint(name)) },
+		"tie":   func(text string) string { return strings.ReplaceAll(text, " %", "\u00a0%") }, // no line begins with a percent sign
+	}
 }
 
 // policy lets a browser apply the page's own style and show pictures that are part of

@@ -49,7 +49,7 @@ func newInterval(id string, m report.Metric, r assay.Relation, o assay.Outcome, 
 		from, to = to, a.to
 	}
 	i.SideFrom, i.SideWidth = coordinate(from), coordinate(to-from)
-	i.LimitLabel = m.FormatLimit(r, limit)
+	i.LimitLabel = cut(m.FormatLimit(r, limit), 24)
 	// The label stands on the side where there is more room.
 	if i.Anchor, i.Label = "start", coordinate(a.place(limit)+5); a.place(limit) > intervalWidth/2 {
 		i.Anchor, i.Label = "end", coordinate(a.place(limit)-5)
@@ -57,6 +57,12 @@ func newInterval(id string, m report.Metric, r assay.Relation, o assay.Outcome, 
 	if i.Observed {
 		i.Lower, i.Upper, i.Estimate = a.at(*lower), a.at(*upper), a.at(*estimate)
 	}
+	return i
+}
+
+// Again gives the same drawing to stand a second time on the page.
+func (i interval) Again() interval {
+	i.ID += "-again"
 	return i
 }
 

@@ -31,8 +31,8 @@ type plot struct {
 	Band               string // the interval of the first curve
 	Limits             []limit
 	At                 string // the budget that is decided on
-	Table              []entry
-	Names              []string
+	Tables             []table
+	First              string // name of the first curve
 	Confidence         string
 }
 
@@ -49,7 +49,16 @@ type line struct {
 
 type limit struct{ Y, LabelY, Label string }
 
-// entry is a row of the table below the plot.
+// table holds the figures of some of the curves, a column for each.
+type table struct {
+	Names []string
+	Rows  []entry
+}
+
+// columns is how many curves fit beside each other on paper.
+const columns = 6
+
+// entry is a row of a table: the figures at a budget.
 type entry struct {
 	Budget string
 	Cells  []string
@@ -65,13 +74,19 @@ func newPlot(d *report.Document, t *report.Test, id string) *plot {
 		return nil
 	}
 	budgets := budgetsOf(curves)
-	p := &plot{ID: id, Title: "Success rate by budget", Budget: t.Budget}
-	p.tabulate(curves, budgets)
+	p := &plot{ID: id, Title: "Success rate by budget", Budget: t.Budget, First: curves[0].Name}
+	if c := curves[0].Confidence; c > 0 {
+		p.Confidence = report.Percent(c)
+	}
+	for some := range slices.Chunk(curves, columns) {
+		p.Tables = append(p.Tables, tabulate(some, budgets))
+	}
 	if !drawable(budgets...) {
 		return p
 	}
 	height := max(plotHeight, labelGap*len(curves))
-	x := newAxis(plotLeft, plotRight, 6, append(slices.Clone(budgets), 0)...)
+	last := budgets[len(budgets)-1]
+	x := newAxis(plotLeft, plotRight, 6, budgets[0], last+(last-budgets[0])/16) // room for the last step
 	y := axis{0, 1, float64(plotTop + height), plotTop, 0.25}
 	p.X, p.Y = x.ticks(number), y.ticks(report.Percent)
 	p.Left, p.Right, p.Top, p.Bottom = coordinate(plotLeft), coordinate(plotRight), coordinate(plotTop), coordinate(y.from)
@@ -79,13 +94,12 @@ func newPlot(d *report.Document, t *report.Test, id string) *plot {
 	for i, c := range curves {
 		p.Curves = append(p.Curves, line{
 			Name: c.Name, Style: min(i, 1+(i-1)%(styles-1)), Label: cut(c.Name, 20),
-			Path: steps("M", c.Points, x, y, func(q report.Point) float64 { return q.Rate }),
+			Path: steps(c.Points, x, y, func(q report.Point) float64 { return q.Rate }),
 		})
 	}
 	if first := curves[0].Points; len(first) > 1 {
-		back := slices.Clone(first)
-		p.Band = steps("M", first, x, y, func(q report.Point) float64 { return q.Upper }) +
-			backwards(back, x, y, func(q report.Point) float64 { return q.Lower }) + "Z"
+		p.Band = steps(first, x, y, func(q report.Point) float64 { return q.Upper }) +
+			backwards(first, x, y, func(q report.Point) float64 { return q.Lower }) + "Z"
 	}
 	p.label(curves, y)
 	p.limits(d, t, y)
@@ -107,28 +121,24 @@ func budgetsOf(curves []report.Curve) []float64 {
 	return slices.Compact(all)
 }
 
-// steps draws points as steps, each rate up to the next budget.
-func steps(begin string, points []report.Point, x, y axis, value func(report.Point) float64) string {
+// steps draws points as steps, each rate up to the next budget and the last to the end.
+func steps(points []report.Point, x, y axis, value func(report.Point) float64) string {
 	var path strings.Builder
 	for i, q := range points {
 		if i == 0 {
-			fmt.Fprintf(&path, "%s%s %s", begin, x.at(q.Budget), y.at(value(q)))
+			fmt.Fprintf(&path, "M%s %s", x.at(q.Budget), y.at(value(q)))
 			continue
 		}
 		fmt.Fprintf(&path, "H%sV%s", x.at(q.Budget), y.at(value(q)))
 	}
-	return path.String()
+	return path.String() + "H" + coordinate(x.to)
 }
 
 // backwards draws the same steps from the last point to the first.
 func backwards(points []report.Point, x, y axis, value func(report.Point) float64) string {
 	var path strings.Builder
-	for i := len(points) - 1; i >= 0; i-- {
-		if i == len(points)-1 {
-			fmt.Fprintf(&path, "V%s", y.at(value(points[i])))
-			continue
-		}
-		fmt.Fprintf(&path, "V%sH%s", y.at(value(points[i])), x.at(points[i].Budget))
+	for _, q := range slices.Backward(points) {
+		fmt.Fprintf(&path, "V%sH%s", y.at(value(q)), x.at(q.Budget))
 	}
 	return path.String()
 }
@@ -173,13 +183,11 @@ func (p *plot) limits(d *report.Document, t *report.Test, y axis) {
 	}
 }
 
-// tabulate gives the same figures as a table: a column for each curve.
-func (p *plot) tabulate(curves []report.Curve, budgets []float64) {
+// tabulate gives the figures of curves as a table.
+func tabulate(curves []report.Curve, budgets []float64) table {
+	var t table
 	for _, c := range curves {
-		p.Names = append(p.Names, c.Name)
-	}
-	if c := curves[0].Confidence; c > 0 {
-		p.Confidence = report.Percent(c)
+		t.Names = append(t.Names, c.Name)
 	}
 	for _, b := range budgets {
 		row := entry{Budget: number(b)}
@@ -193,8 +201,9 @@ func (p *plot) tabulate(curves []report.Curve, budgets []float64) {
 			}
 			row.Cells = append(row.Cells, text)
 		}
-		p.Table = append(p.Table, row)
+		t.Rows = append(t.Rows, row)
 	}
+	return t
 }
 
 func describe(curves []report.Curve, limits []limit) string {

@@ -16,8 +16,8 @@ import (
 	"assay/internal/report"
 )
 
-// page is a document with what the template shows of it, ready to be written out.
-type page struct {
+// sheet is a document with what the template shows of it, ready to be written out.
+type sheet struct {
 	*report.Document
 	Policy    string
 	Style     template.HTML // verbatim, since the policy holds its digest
@@ -28,6 +28,7 @@ type page struct {
 	Tests     []test // that no decision rests on
 	Functions []assay.Function
 	Rows      []row
+	Excuses   []report.Cell
 }
 
 // tally is how many decisions have an outcome.
@@ -117,8 +118,8 @@ type group struct {
 	Decisions []*decision
 }
 
-func newPage(d *report.Document) *page {
-	p := &page{
+func newSheet(d *report.Document) *sheet {
+	p := &sheet{
 		Document: d, Policy: policy(), Style: template.HTML("<style>" + style + "</style>"),
 		Outcomes: assay.Outcomes(), Functions: assay.Functions(),
 	}
@@ -146,12 +147,12 @@ func newPage(d *report.Document) *page {
 			p.Tests = append(p.Tests, *newTest(d, &d.Tests[i], fmt.Sprint("other-", i+1)))
 		}
 	}
-	p.Rows = p.matrix()
+	p.matrix()
 	return p
 }
 
 // place puts a decision to its goal.
-func (p *page) place(e *decision) {
+func (p *sheet) place(e *decision) {
 	for i := range p.Goals {
 		g := &p.Goals[i]
 		if g.Decisions[0].Goal == e.Goal {
@@ -207,13 +208,17 @@ func safe(address string) string {
 	return u.String()
 }
 
-// matrix gives the rows, in the Act's order, whatever the document's is.
-func (p *page) matrix() []row {
+// matrix lays out the cells in the Act's order, whatever the document's is.
+func (p *sheet) matrix() {
 	cells := map[assay.Cell]report.Cell{}
 	for _, c := range p.Matrix {
 		cells[c.Cell] = c
 	}
-	var rows []row
+	for _, c := range p.Matrix {
+		if c.State == report.Excused {
+			p.Excuses = append(p.Excuses, c)
+		}
+	}
 	for _, v := range assay.Vulnerabilities() {
 		r := row{Vulnerability: v}
 		for _, f := range assay.Functions() {
@@ -223,12 +228,11 @@ func (p *page) matrix() []row {
 			}
 			r.Cells = append(r.Cells, cell{c, p.byOutcome(c.Decisions)})
 		}
-		rows = append(rows, r)
+		p.Rows = append(p.Rows, r)
 	}
-	return rows
 }
 
-func (p *page) byOutcome(ids []string) []group {
+func (p *sheet) byOutcome(ids []string) []group {
 	wanted := map[string]bool{}
 	for _, id := range ids {
 		wanted[id] = true

@@ -102,7 +102,7 @@ func digitsDecisions() []report.Decision {
 		text  = "An attacker who knows the model and changes each pixel by at most 1/16 of its range succeeds on at most 15 % of the images that are read correctly."
 	)
 	hardened := decision("attack-success-rate", assay.AtMost, 0.15, 21, 240,
-		"At most 12.5 % of images can be forced wrong, which is below the limit of 15 %; decided after 240 of at most 400 images.")
+		"At most 12.4 % of images can be forced wrong, which is below the limit of 15 %; decided after 240 of at most 400 images.")
 	hardened.Valid = checks("")
 	hardened.P = 0.0021
 	hardened.Costs = []criteria.CostDecision{
