@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"assay"
+	"assay/internal/criteria"
 )
 
 // Check says what is wrong with a document, so that renderers need not ask: numbers
@@ -58,7 +59,7 @@ func (d *Document) Check() error {
 	return nil
 }
 
-// known says what is wrong with the name of a closed set without which nothing can be shown.
+// known says what is wrong with the name of a closed set.
 func known(v reflect.Value) string {
 	if !v.CanInterface() {
 		return ""
@@ -74,6 +75,16 @@ func known(v reflect.Value) string {
 		return member("vulnerability", name, assay.Vulnerabilities())
 	case assay.Function:
 		return member("function", name, assay.Functions())
+	case assay.Modality:
+		return member("modality", name, assay.Modalities())
+	case assay.Level:
+		return member("level", name, assay.Levels())
+	case assay.Stage:
+		return member("stage", name, assay.Stages())
+	case assay.Kind:
+		return member("kind", name, assay.Kinds())
+	case criteria.Rule:
+		return member("rule of sampling", name, []criteria.Rule{criteria.Fixed, criteria.Sequential, criteria.Census})
 	}
 	return ""
 }

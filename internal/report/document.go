@@ -18,7 +18,7 @@ type Document struct {
 	Schema     string      `json:"schema"` // Version
 	Run        string      `json:"run"`    // identifies the run: a digest of its inputs and plan
 	Created    time.Time   `json:"created"`
-	Locked     *Lock       `json:"locked,omitempty"` // the criteria, before the first observation
+	Locked     *Lock       `json:"locked,omitempty"` // when the criteria were fixed
 	Program    Program     `json:"program"`
 	System     System      `json:"system"`
 	Metrics    []Metric    `json:"metrics,omitempty"` // how to show those that are not proportions

@@ -17,7 +17,6 @@ var created = time.Date(2026, time.November, 23, 14, 5, 0, 0, time.UTC)
 // Digits is an assessment of two image classifiers, one hardened, with pictures.
 func Digits() *report.Document {
 	d := base("Meter reading, digit recognition")
-	d.System.Modality, d.System.Risk, d.System.Stage = assay.Image, assay.Medium, assay.Verification
 	d.System.Description = "Reads the digits of electricity meters from photographs, 8×8 pixels each, for billing."
 	d.Decisions = digitsDecisions()
 	d.Tests = []report.Test{digitsTest("hardened", 0), digitsTest("undefended", 1)}
@@ -38,7 +37,7 @@ func base(name string) *report.Document {
 		Schema: report.Version, Run: "b41c0d6f2e97", Created: created,
 		Locked:  &report.Lock{Time: created.Add(-42 * time.Minute), SHA256: digest},
 		Program: report.Program{Version: "v0.3.0", Runtime: "1.27.0", Go: "go1.26.0", System: "linux/amd64"},
-		System:  report.System{Name: name, Provider: "Stadtwerke Musterstadt", Stage: assay.Verification},
+		System:  report.System{Name: name, Provider: "Stadtwerke Musterstadt", Stage: assay.Verification, Modality: assay.Image, Risk: assay.Medium},
 		Metrics: []report.Metric{
 			{Name: "clean-accuracy-lost", Title: "clean accuracy lost"},
 			{Name: "latency-p99", Title: "latency, 99th percentile", Unit: "ms"},
