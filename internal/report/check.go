@@ -42,6 +42,9 @@ func (d *Document) Check() error {
 			add("decisions[%d].id is %q: an id is unique and not empty", i, e.ID)
 		}
 		decisions[e.ID] = true
+		if e.Goal == "" {
+			add("decisions[%d].goal is empty: a decision is on a goal", i)
+		}
 		if e.Test != "" && !tests[e.Test] {
 			add("decisions[%d].test is %q: there is no such test", i, e.Test)
 		}

@@ -77,6 +77,35 @@ func (d *Document) Result() string {
 	return fmt.Sprintf("Of %d decisions, %s and %s%s", n, strings.Join(parts[:last], ", "), parts[last], rest)
 }
 
+// Sentence says what was decided and on which figures, for those who see no drawing.
+func (d *Document) Sentence(e Decision) string {
+	m := d.MetricOf(e.Decision.Metric)
+	text := fmt.Sprintf("%s: %s %s: %s, limit %s, each bound at %s confidence, n = %d.", Words(string(e.Outcome)), e.Reason,
+		m.Title, m.FormatInterval(e.Estimate, e.Lower, e.Upper, e.Limit), m.FormatLimit(e.Relation, e.Limit), Percent(e.Confidence), e.N)
+	if e.Needed > 0 {
+		text += fmt.Sprintf(" %d more observations would decide, if the rate stays.", e.Needed)
+	}
+	return text
+}
+
+// Details says, a line each, what the validity checks and the costs came to.
+func (d *Document) Details(e Decision) []string {
+	var lines []string
+	for _, c := range e.Valid {
+		result := "failed"
+		if c.Passed {
+			result = "passed"
+		}
+		lines = append(lines, fmt.Sprintf("check %s %s: %s", Words(c.Name), result, c.Detail))
+	}
+	for _, c := range e.Costs {
+		m := d.MetricOf(c.Metric)
+		lines = append(lines, fmt.Sprintf("cost %s %s: %s, limit %s, n = %d", m.Title, Words(string(c.Outcome)),
+			m.FormatInterval(c.Estimate, c.Lower, c.Upper, c.Limit), m.FormatLimit(c.Relation, c.Limit), c.N))
+	}
+	return lines
+}
+
 func are(n int) string {
 	if n == 1 {
 		return "is"
