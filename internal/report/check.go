@@ -121,6 +121,9 @@ func walk(path string, v reflect.Value, visit func(path string, v reflect.Value)
 		for i := range v.NumField() {
 			field := v.Type().Field(i)
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if name == "" {
+				name = field.Name
+			}
 			inner := strings.TrimPrefix(path+"."+name, ".")
 			if field.Anonymous {
 				inner = path

@@ -147,7 +147,9 @@ func serve(t *testing.T) map[string]string {
 	pages, addresses := map[string][]byte{}, map[string]string{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Write(pages[strings.TrimPrefix(r.URL.Path, "/")])
+		if _, err := w.Write(pages[strings.TrimPrefix(r.URL.Path, "/")]); err != nil {
+			t.Log(err) // a tab that was closed
+		}
 	}))
 	t.Cleanup(server.Close)
 	for name, d := range reporttest.All() {

@@ -76,13 +76,14 @@ func intervalAxis(m report.Metric, values []float64) axis {
 	if room == 0 {
 		room = max(high, -high) / 2
 	}
-	proportion := m.Unit == "" && low >= 0 && high <= 1
+	positive := low >= 0
+	proportion := m.Unit == "" && positive && high <= 1
 	low, high = low-room, high+room
-	if values[0] >= 0 {
+	if positive {
 		low = max(low, 0)
 	}
 	if proportion {
-		low, high = max(low, 0), min(high, 1)
+		high = min(high, 1)
 		if low > 0.5 {
 			high = 1 // what is missing to all is what matters
 		}
