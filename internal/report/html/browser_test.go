@@ -226,7 +226,7 @@ const contrast = `(() => {
 const paper = `(() => {` + wide + `
 	const wrong = [];
 	if (document.scrollingElement.scrollWidth > innerWidth) wrong.push('what is printed is ' + document.scrollingElement.scrollWidth + ' wide, and the paper ' + innerWidth + ': ' + wide());
-	for (const d of document.querySelectorAll('details')) if (!(d.querySelector('table').getBoundingClientRect().height > 20)) wrong.push('details are closed');
+	for (const d of document.querySelectorAll('details')) if (!d.querySelector('table').checkVisibility()) wrong.push('details are closed');
 	if (getComputedStyle(document.body).color !== 'rgb(28, 34, 43)') wrong.push('the text is ' + getComputedStyle(document.body).color);
 	return wrong;
 })()`
