@@ -5,6 +5,7 @@ import (
 	"image"
 	"image/png"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -92,6 +93,32 @@ func TestFormat(t *testing.T) {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for text, want := range map[string]string{
+		"µm², 8×8\n\tgrün":       "µm², 8×8\n\tgrün",
+		"\x00\x1b[31m\x7f\u0085": "\ufffd\ufffd[31m\ufffd\ufffd",
+		"adequate\u202e!\u2066":  "adequate\ufffd!\ufffd",
+		"\xff\ufffe\U0001ffff":   "\ufffd\ufffd\ufffd",
+		"שלום\u200f":             "שלום\u200f",
+	} {
+		if got := report.Printable(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestMapLeavesDocumentAlone(t *testing.T) {
+	d, same := reporttest.Digits(), reporttest.Digits()
+	c := d.Map(strings.ToUpper)
+	*c.Decisions[0].Estimate, c.Tests[0].Examples[0].Image.Clean[0] = 7, 7
+	if !reflect.DeepEqual(d, same) {
+		t.Error("the document changed with its copy")
+	}
+	if c.Decisions[1].Costs == nil || c.System.Name != strings.ToUpper(d.System.Name) || c.Decisions[0].Valid[0].Name != "POSITIVE-CONTROL" {
+		t.Error("the copy is not what was asked for")
 	}
 }
 

@@ -32,7 +32,7 @@ func Write(w io.Writer, d *report.Document) error {
 		return fmt.Errorf("the page's template: %w", err)
 	}
 	var page bytes.Buffer
-	if err := parsed.Execute(&page, newSheet(d)); err != nil {
+	if err := parsed.Execute(&page, newSheet(d.Map(report.Printable))); err != nil {
 		return fmt.Errorf("the page cannot be rendered: %w", err)
 	}
 	_, err = w.Write(page.Bytes())

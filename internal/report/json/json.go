@@ -7,9 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
-	"strings"
-	"time"
 
 	"assay/internal/report"
 )
@@ -27,7 +24,7 @@ func Write(w io.Writer, d *report.Document) error {
 	if err := d.Check(); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(full(reflect.ValueOf(d)).Interface(), "", "  ")
+	text, err := json.MarshalIndent(d.Map(report.ValidUTF8), "", "  ")
 	if err != nil {
 		return fmt.Errorf("the report cannot be written as JSON: %w", err)
 	}
@@ -52,31 +49,4 @@ func Read(r io.Reader) (*report.Document, error) {
 		return nil, fmt.Errorf("the file is no report: something follows the document at byte %d", decoder.InputOffset())
 	}
 	return d, d.Check()
-}
-
-// full copies a value, with an empty list for every nil one, and texts that are UTF-8.
-func full(v reflect.Value) reflect.Value {
-	switch {
-	case v.Kind() == reflect.String:
-		c := reflect.New(v.Type()).Elem()
-		c.SetString(strings.ToValidUTF8(v.String(), "\ufffd"))
-		return c
-	case v.Kind() == reflect.Pointer && !v.IsNil():
-		c := reflect.New(v.Type().Elem())
-		c.Elem().Set(full(v.Elem()))
-		return c
-	case v.Kind() == reflect.Slice:
-		c := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
-		for i := range v.Len() {
-			c.Index(i).Set(full(v.Index(i)))
-		}
-		return c
-	case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[time.Time]():
-		c := reflect.New(v.Type()).Elem()
-		for i := range v.NumField() {
-			c.Field(i).Set(full(v.Field(i)))
-		}
-		return c
-	}
-	return v
 }

@@ -51,11 +51,12 @@ type result struct {
 // Write writes a document as JUnit XML: inadequate is a failure, invalid an error,
 // undecided and not applicable are skipped. Void evidence is an error of its own.
 // The same document gives the same bytes, and nothing is written of one in which Check
-// finds something wrong. Characters that XML 1.0 has no form for become U+FFFD.
+// finds something wrong.
 func Write(w io.Writer, d *report.Document) error {
 	if err := d.Check(); err != nil {
 		return err
 	}
+	d = d.Map(report.Printable)
 	all := &suites{Name: d.System.Name}
 	byGoal := map[string]*suite{}
 	names := map[string]bool{}

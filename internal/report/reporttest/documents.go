@@ -112,7 +112,7 @@ func Crowded() *report.Document {
 }
 
 // Attack is a text that must reach no reader as anything but text.
-const Attack = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>&]]>{{.}}\x00\x1b[31m\x07\ufffe\xff"
+const Attack = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>&]]>{{.}}\x00\x1b[31m\x07\u202e\ufffe\xff"
 
 // Hostile has Attack in every text that has no closed set of values.
 func Hostile() *report.Document {

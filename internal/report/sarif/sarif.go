@@ -28,6 +28,7 @@ func Write(w io.Writer, d *report.Document) error {
 	if err := d.Check(); err != nil {
 		return err
 	}
+	d = d.Map(report.Printable)
 	rules, index := rulesOf(d)
 	r := run{
 		Tool:              tool{driver{Name: "Assay", Version: d.Program.Version, Language: language, Rules: rules}},
