@@ -69,7 +69,13 @@ const styles = 8
 
 // newPlot draws the curves of a test, and nil where there are none.
 func newPlot(d *report.Document, t *report.Test, id string) *plot {
-	curves := slices.DeleteFunc(slices.Clone(t.Curves), func(c report.Curve) bool { return len(c.Points) == 0 })
+	var curves []report.Curve
+	for _, c := range t.Curves {
+		if len(c.Points) > 0 {
+			c.Points = slices.SortedStableFunc(slices.Values(c.Points), func(a, b report.Point) int { return cmp.Compare(a.Budget, b.Budget) })
+			curves = append(curves, c)
+		}
+	}
 	if len(curves) == 0 {
 		return nil
 	}
