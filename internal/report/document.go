@@ -18,8 +18,10 @@ type Document struct {
 	Schema     string      `json:"schema"` // Version
 	Run        string      `json:"run"`    // identifies the run: a digest of its inputs and plan
 	Created    time.Time   `json:"created"`
+	Locked     *Lock       `json:"locked,omitempty"` // when the criteria were fixed
 	Program    Program     `json:"program"`
 	System     System      `json:"system"`
+	Metrics    []Metric    `json:"metrics,omitempty"` // how to show those that are not proportions
 	Decisions  []Decision  `json:"decisions"`
 	Matrix     []Cell      `json:"matrix"` // all 25 cells, by vulnerability
 	Tests      []Test      `json:"tests"`  // evidence of the decisions
@@ -28,6 +30,20 @@ type Document struct {
 	Void       []string    `json:"void,omitempty"` // why the evidence, or a part of it, is void
 	Reproduce  []string    `json:"reproduce"`      // commands
 	Statements []Statement `json:"statements,omitempty"`
+}
+
+// Lock says when the criteria were fixed, and which they were.
+type Lock struct {
+	Time   time.Time `json:"time"`
+	SHA256 string    `json:"sha256"`
+}
+
+// Metric says how a metric is shown. One that a document does not list is a proportion
+// and is called by its name.
+type Metric struct {
+	Name  string `json:"name"`           // such as "latency-p99"
+	Title string `json:"title"`          // such as "latency, 99th percentile"
+	Unit  string `json:"unit,omitempty"` // such as "ms"; none is a proportion, shown in percent
 }
 
 // Program is what made the document.
@@ -59,10 +75,11 @@ type Decision struct {
 	Solution      string              `json:"solution"`
 	Kind          assay.Kind          `json:"kind"`
 	criteria.Decision
-	Test     string   `json:"test,omitempty"` // the id of its test
-	Ablation *Change  `json:"ablation,omitempty"`
-	Articles []string `json:"articles,omitempty"` // such as "AI Act Art. 15(5)"
-	Mappings []ID     `json:"mappings,omitempty"`
+	Sampling *criteria.Sampling `json:"sampling,omitempty"`
+	Test     string             `json:"test,omitempty"` // the id of its test
+	Ablation *Change            `json:"ablation,omitempty"`
+	Articles []string           `json:"articles,omitempty"` // such as "AI Act Art. 15(5)"
+	Mappings []ID               `json:"mappings,omitempty"`
 }
 
 // ID is an id in another catalogue, which is named with its version.
@@ -71,7 +88,7 @@ type ID struct {
 	Version   string `json:"version"`
 	ID        string `json:"id"`
 	Title     string `json:"title,omitempty"`
-	URL       string `json:"url,omitempty"`
+	URL       string `json:"url,omitempty"` // a link where it begins with https://
 }
 
 // Change is a metric without and with the solution, on the same units and seeds.
@@ -116,7 +133,9 @@ type Test struct {
 	Data     string    `json:"data"`
 	Attacker []Fact    `json:"attacker"` // such as {"norm","Linf"}, in words for people
 	Methods  []Method  `json:"methods"`
-	Budget   string    `json:"budget"` // what the curves' horizontal axis is, with its unit
+	Metric   string    `json:"metric,omitempty"` // what the curves' rates are
+	Budget   string    `json:"budget"`           // what the curves' horizontal axis is, with its unit
+	At       *float64  `json:"at,omitempty"`     // the budget that is decided on
 	Curves   []Curve   `json:"curves,omitempty"`
 	Examples []Example `json:"examples,omitempty"`
 	N        int       `json:"n"`
@@ -144,8 +163,9 @@ type Method struct {
 
 // Curve is a success rate by budget, with its interval at each point.
 type Curve struct {
-	Name   string  `json:"name"` // the method, or "worst case"
-	Points []Point `json:"points"`
+	Name       string  `json:"name"`                 // the method, or "worst case"
+	Confidence float64 `json:"confidence,omitempty"` // of each of a point's bounds
+	Points     []Point `json:"points"`               // by budget
 }
 
 // Point is a rate at a budget.
@@ -202,7 +222,7 @@ type Override struct {
 
 // Input is a file that the run rests on.
 type Input struct {
-	Role   string `json:"role"` // such as "model hardened"
+	Role   string `json:"role"` // such as "assay.yaml", or "model hardened" where a test's model is "hardened"
 	Path   string `json:"path"`
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
