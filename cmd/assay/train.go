@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"assay/internal/dataset"
+	"assay/internal/method/target"
 	"assay/internal/train"
 	"assay/internal/train/network"
 	"assay/onnx"
@@ -138,7 +139,7 @@ func (f *trainFlags) run(ctx context.Context, u *ui) error {
 		}
 		out.Test = &score
 	}
-	if err := writeSchema(result.Model, parts.schema); err != nil {
+	if err := target.WriteSchema(result.Model, parts.schema); err != nil {
 		return err
 	}
 	if err := result.Model.Save(f.out); err != nil {
@@ -189,7 +190,7 @@ func (f *trainFlags) given() (*onnx.Model, *dataset.Schema, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	schema, err := readSchema(m)
+	schema, err := target.ReadSchema(m)
 	return m, schema, err
 }
 
