@@ -200,7 +200,7 @@ func (b *broker) runSlopes(taken []*question) error {
 			m.labels[i], m.targets[i] = q.label, q.target
 		}
 		targets := m.targets
-		if taken[0].loss != model.TargetedDLR {
+		if !taken[0].loss.Targeted() {
 			targets = nil
 		}
 		if err := b.target.Gradient.Gradient(b.ctx, taken[0].loss, m.rows, m.labels, targets, m.scores, m.values, m.slope); err != nil {

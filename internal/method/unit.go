@@ -162,7 +162,7 @@ func (u *unit) Gradient(ctx context.Context, loss model.Loss, target int, x []fl
 	if !slices.Contains(model.Losses(), loss) {
 		return Gradient{}, u.failed(fmt.Errorf("it asked for the gradient of the loss %q, which is none of %q", loss, model.Losses()))
 	}
-	if loss == model.TargetedDLR && (target < 0 || target >= u.run.classes || target == u.label) {
+	if loss.Targeted() && (target < 0 || target >= u.run.classes || target == u.label) {
 		return Gradient{}, u.failed(fmt.Errorf("it asked for the gradient of a loss about class %d, and the classes other than the label are of 0 to %d", target, u.run.classes-1))
 	}
 	if len(x) != len(u.space.Clean) {

@@ -7,14 +7,18 @@ type Loss string
 
 // The losses whose gradients attacks follow. All of them grow as the label loses.
 const (
-	CrossEntropy Loss = "cross-entropy"
-	Margin       Loss = "margin"       // largest other logit less the label's (Carlini and Wagner 2017, f6)
-	DLR          Loss = "dlr"          // difference of logits ratio (Croce and Hein 2020, equation 5)
-	TargetedDLR  Loss = "targeted-dlr" // Croce and Hein 2020, equation 6
+	CrossEntropy   Loss = "cross-entropy"
+	Margin         Loss = "margin"          // largest other logit less the label's (Carlini and Wagner 2017, f6)
+	TargetedMargin Loss = "targeted-margin" // the target's logit less the label's
+	DLR            Loss = "dlr"             // difference of logits ratio (Croce and Hein 2020, equation 6)
+	TargetedDLR    Loss = "targeted-dlr"    // Croce and Hein 2020, equation 7
 )
 
 // Losses gives all losses.
-func Losses() []Loss { return []Loss{CrossEntropy, Margin, DLR, TargetedDLR} }
+func Losses() []Loss { return []Loss{CrossEntropy, Margin, TargetedMargin, DLR, TargetedDLR} }
+
+// Targeted reports whether the loss is about a class that is aimed at.
+func (l Loss) Targeted() bool { return l == TargetedMargin || l == TargetedDLR }
 
 // Differentiable is a model that gives gradients of a loss with respect to its input.
 // Implementations are safe for concurrent use.

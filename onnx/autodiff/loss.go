@@ -64,6 +64,18 @@ func Margin(s Scores) (string, error) {
 	return s.Op("Sub", nil, s.best(s.Labels), s.pick(s.Logits, s.Labels)), nil
 }
 
+// TargetedMargin is z_t - z_y, above zero where the class aimed at is ahead: the difference of two logits
+// whose boundary the fast adaptive boundary attack linearises (Croce and Hein 2020, arXiv:1907.02044, section 2).
+func TargetedMargin(s Scores) (string, error) {
+	if err := s.need(2); err != nil {
+		return "", err
+	}
+	if s.Targets == "" {
+		return "", fmt.Errorf("a targeted loss needs target classes")
+	}
+	return s.Op("Sub", nil, s.pick(s.Logits, s.Targets), s.pick(s.Logits, s.Labels)), nil
+}
+
 // DLR is the difference-of-logits ratio -(z_y - max_{i≠y} z_i)/(z_π1 - z_π3) of Croce
 // and Hein (2020, arXiv:2003.01690, equation 6), π sorting z from the greatest. Like
 // their program it adds 1e-12 to the denominator. It needs three classes.
@@ -82,10 +94,10 @@ func TargetedDLR(s Scores) (string, error) {
 	if err := s.need(4); err != nil {
 		return "", err
 	}
-	if s.Targets == "" {
-		return "", fmt.Errorf("the targeted DLR loss needs target classes")
+	margin, err := TargetedMargin(s)
+	if err != nil {
+		return "", err
 	}
-	margin := s.Op("Sub", nil, s.pick(s.Logits, s.Targets), s.pick(s.Logits, s.Labels))
 	top := s.greatest(4)
 	half := s.Op("Mul", nil, s.Op("Add", nil, top[2], top[3]), s.Number(s.Elem, 0.5))
 	return s.Op("Div", nil, margin, s.plusTiny(s.Op("Sub", nil, top[0], half))), nil

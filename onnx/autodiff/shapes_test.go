@@ -430,6 +430,7 @@ func TestLosses(t *testing.T) {
 			return math.Log(sum) - own(row)
 		}},
 		{"margin", Margin, func(row int) float64 { return best(row) - own(row) }},
+		{"targeted margin", TargetedMargin, func(row int) float64 { return z(row, int(targets[row])) - own(row) }},
 		{"DLR", DLR, func(row int) float64 { return -(own(row) - best(row)) / (sorted(row)[0] - sorted(row)[2]) }},
 		{"targeted DLR", TargetedDLR, func(row int) float64 {
 			s := sorted(row)

@@ -183,7 +183,7 @@ func (m *Model) check(loss model.Loss, rows []float32, labels, targets []int32, 
 		return fmt.Errorf("%d rows have %d values, as many slopes, %d scores and %d losses; %d values and room for %d, %d and %d are given",
 			n, n*size, n*classes, n, len(rows), len(gradient), len(scores), len(losses))
 	}
-	if loss == model.TargetedDLR && len(targets) != n {
+	if loss.Targeted() && len(targets) != n {
 		return fmt.Errorf("the loss %q needs a target for each of %d rows, and has %d", loss, n, len(targets))
 	}
 	for _, list := range [][]int32{labels, targets} {
@@ -227,7 +227,7 @@ func (m *Model) runner(loss model.Loss) (*runner, error) {
 	}
 	shape := append([]int64{int64(n)}, m.recognised.Shape...)
 	inputs := []*ort.Tensor{ort.NewTensor(r.x, shape...), ort.NewTensor(r.labels)}
-	if loss == model.TargetedDLR {
+	if loss.Targeted() {
 		inputs = append(inputs, ort.NewTensor(r.targets))
 	}
 	outputs := []*ort.Tensor{

@@ -27,7 +27,8 @@ var exact = map[model.Loss]func(z []float64, label, target int) float64{
 		}
 		return math.Log(sum) + top - z[label]
 	},
-	model.Margin: func(z []float64, label, _ int) float64 { return other(z, label) - z[label] },
+	model.Margin:         func(z []float64, label, _ int) float64 { return other(z, label) - z[label] },
+	model.TargetedMargin: func(z []float64, label, target int) float64 { return z[target] - z[label] },
 	model.DLR: func(z []float64, label, _ int) float64 {
 		s := slices.Sorted(slices.Values(z))
 		return (other(z, label) - z[label]) / (s[len(s)-1] - s[len(s)-3])

@@ -11,7 +11,7 @@ import (
 )
 
 var byName = map[model.Loss]autodiff.Loss{
-	model.CrossEntropy: autodiff.CrossEntropy, model.Margin: autodiff.Margin,
+	model.CrossEntropy: autodiff.CrossEntropy, model.Margin: autodiff.Margin, model.TargetedMargin: autodiff.TargetedMargin,
 	model.DLR: autodiff.DLR, model.TargetedDLR: autodiff.TargetedDLR,
 }
 
@@ -39,7 +39,7 @@ func (m *Model) derive(loss model.Loss) (*onnx.Model, error) {
 	}
 	labels := g.Input("assay_labels", onnx.Int64, m.dim())
 	var targets []string
-	if loss == model.TargetedDLR {
+	if loss.Targeted() {
 		targets = append(targets, g.Input("assay_targets", onnx.Int64, m.dim()))
 	}
 	each, err := g.Loss(byName[loss], scores, labels, targets...)
