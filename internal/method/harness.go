@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -59,9 +60,14 @@ type Result struct {
 	Methods []MethodResult `json:"methods,omitempty"`
 }
 
-// Options say how a run is done. They change no result but for Seed and Batch.
+// Options say how a run is done. They change no result but for Seed, Batch and UntilBroken.
 type Options struct {
-	Seed     uint64
+	Seed uint64
+
+	// UntilBroken leaves a unit that a method has broken out of the search by those after it: so the ensemble is
+	// as strong, and costs less, and of each unit only the first that broke it is known.
+	UntilBroken bool
+
 	Lanes    int                   // units that run side by side; 0 for as many as a batch has rows
 	Batch    int                   // rows of which scores are asked at once; 0 for 32. A model that costs by the row wants 1
 	Progress func(done, total int) // called after each method's search on a unit, by one goroutine at a time
@@ -104,26 +110,55 @@ func Run(ctx context.Context, t Target, a Attacker, methods []Method, inputs []I
 			}
 		}
 	}
-	done := 0
-	err = r.side(ctx, len(searches), func(ctx context.Context, i int) error {
+	p := &progress{total: len(searches), tell: o.Progress}
+	if !o.UntilBroken {
+		if err := r.searchAll(ctx, searches, inputs, results, p); err != nil {
+			return nil, err
+		}
+		return results, nil
+	}
+	for of := range slices.Chunk(searches, max(len(searches)/max(len(methods), 1), 1)) { // those of one method
+		left := slices.DeleteFunc(of, func(s *search) bool { return !results[s.input].Robust })
+		p.add(len(of) - len(left))
+		if err := r.searchAll(ctx, left, inputs, results, p); err != nil {
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
+// searchAll searches, and adds to the results what came of it.
+func (r *run) searchAll(ctx context.Context, searches []*search, inputs []Input, results []Result, p *progress) error {
+	err := r.side(ctx, len(searches), func(ctx context.Context, i int) error {
 		s := searches[i]
 		if err := r.search(ctx, s, inputs[s.input]); err != nil {
 			return fmt.Errorf("method %s, unit %d: %w", r.descriptions[s.method].Name, inputs[s.input].Index, err)
 		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if done++; o.Progress != nil {
-			o.Progress(done, len(searches))
-		}
+		p.add(1)
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, s := range searches {
 		results[s.input].add(s)
 	}
-	return results, nil
+	return nil
+}
+
+// progress counts searches.
+type progress struct {
+	mu          sync.Mutex
+	done, total int
+	tell        func(done, total int)
+}
+
+func (p *progress) add(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done += n; n > 0 && p.tell != nil {
+		p.tell(p.done, p.total)
+	}
 }
 
 // search is what one method does to one input, and what came of it.
@@ -158,7 +193,6 @@ type run struct {
 	seed         uint64
 	lanes, batch int
 	broker       *broker
-	mu           sync.Mutex // for progress
 }
 
 // side does tasks side by side, each lane one after the other, until the first error.
