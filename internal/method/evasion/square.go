@@ -1,6 +1,7 @@
 package evasion
 
 import (
+	"cmp"
 	"context"
 	"math"
 
@@ -22,6 +23,7 @@ import (
 type Square struct {
 	Queries int          // at most; 5000 in the paper's comparison
 	Share   float64      // of the image that the first squares change, p in the paper: 0 to 1
+	Shrink  int          // queries over which that part shrinks to its least; 0 for Queries
 	Shape   []int64      // of one row
 	Layout  model.Layout // of its values: an image's, or any other for records
 }
@@ -30,10 +32,15 @@ type Square struct {
 func (m Square) Describe() method.Description {
 	return method.Description{
 		Name: "square", Access: assay.Scores, Iterative: true,
-		Settings:  []method.Setting{{Name: "queries", Value: float64(m.Queries)}, {Name: "share", Value: m.Share}},
+		Settings: []method.Setting{
+			{Name: "queries", Value: float64(m.Queries)}, {Name: "share", Value: m.Share},
+			{Name: "shrink", Value: float64(m.shrink())},
+		},
 		Reference: "Andriushchenko et al. 2020 (arXiv:1912.00049), Algorithms 1 to 3",
 	}
 }
+
+func (m Square) shrink() int { return cmp.Or(m.Shrink, m.Queries) }
 
 // Perturb searches until it has found an adversarial example or asked all queries.
 func (m Square) Perturb(ctx context.Context, u method.Unit) error {
@@ -44,7 +51,7 @@ func (m Square) Perturb(ctx context.Context, u method.Unit) error {
 		return err
 	}
 	for i := 1; i < m.Queries && !u.Found(); i++ {
-		candidate := s.propose(best, m.Share*shareAt(i, m.Queries))
+		candidate := s.propose(best, m.Share*shareAt(i, m.shrink()))
 		now, err := labelMargin(ctx, u, candidate)
 		if err != nil {
 			return err
@@ -71,7 +78,7 @@ func labelMargin(ctx context.Context, u method.Unit, x []float32) (float64, erro
 	return float64(scores[u.Label()]) - other, nil
 }
 
-// shareAt is by what the share has shrunk at a query: halved at fixed parts of the search
+// shareAt is by what the share has shrunk at one query of some: halved at fixed parts of the search
 // (section 4.1 of the paper: after 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000 of 10,000).
 func shareAt(query, queries int) float64 {
 	at, share := float64(query)*10000/float64(queries), 1.0
