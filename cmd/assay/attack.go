@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,8 +40,8 @@ func attackCommand(u *ui) *cobra.Command {
 	f := &attackFlags{}
 	c := &cobra.Command{
 		Use:   "attack --model MODEL.onnx --data DATA --method METHOD --eps EPS",
-		Short: "Attack a model with one method, and measure its robust accuracy",
-		Long: `Attack a model with one method, and measure its robust accuracy.
+		Short: "Attack a model, and measure its robust accuracy",
+		Long: `Attack a model with one method or an ensemble, and measure its robust accuracy.
 
 Each unit is an input that an attacker may change by at most eps. It counts as
 robust if the model gets it right and the method found no adversarial example;
@@ -46,9 +49,15 @@ every one that it found is run again by itself on a second session without graph
 optimisation. The bounds of the robust accuracy are exact (Clopper and Pearson),
 of 95 % confidence, for units drawn at random.
 
+autoattack is an ensemble of four methods, each of which attacks what those before
+it left unbroken. Its losses that compare three or four scores give way to the
+margin between two where a model has fewer classes. All gradients are those of
+logits, where a model makes probabilities of them at its end.
+
 What an attack does not find is no proof that it is not there: assay assess also
 checks whether the attack could have found it.`,
 		Example: `  assay attack --model model.onnx --data examples/diagnosis/breast_cancer.csv --label diagnosis --method pgd --unit std --eps 0.3
+  assay attack --model digits.onnx --data test.npz --method autoattack --norm L2 --eps 1.5
   assay attack --model digits.onnx --data test.npz --method square --norm L2 --eps 1.5 --queries 2000 --out examples.npz`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -69,9 +78,9 @@ checks whether the attack could have found it.`,
 	s.Float64Var(&f.eps, "eps", 0, "the largest perturbation")
 	s.StringVar(&f.unit, "unit", string(method.Raw), "of eps: raw (the data's own), range or std (of each feature)")
 	s.IntVar(&f.groups, "groups", 0, "how many categorical features may change, beside eps")
-	s.IntVar(&f.settings.Steps, "steps", 0, "of pgd (40)")
+	s.IntVar(&f.settings.Steps, "steps", 0, "of pgd (40), and of apgd-ce, apgd-dlr, apgd-t and fab-t (100)")
 	s.Float64Var(&f.settings.Step, "step-size", 0, "of pgd, as a part of eps (2.5 by the steps)")
-	s.IntVar(&f.settings.Restarts, "restarts", 0, "of pgd (2)")
+	s.IntVar(&f.settings.Restarts, "restarts", 0, "of pgd (2), and of apgd-ce, apgd-dlr and apgd-t (1)")
 	s.StringVar(&f.loss, "loss", "", "of pgd: cross-entropy, margin or dlr (cross-entropy)")
 	s.IntVar(&f.settings.Queries, "queries", 0, "for each unit, of square and hopskipjump (5000)")
 	s.IntVar(&f.settings.Draws, "draws", 0, "for each unit, of noise (1000)")
@@ -116,6 +125,9 @@ type attackUnit struct {
 	Index   int64 `json:"index"` // of the record in the data, from 0
 	Correct bool  `json:"correct"`
 	Robust  bool  `json:"robust"`
+
+	BrokenBy string   `json:"broken_by,omitempty"` // the method
+	Distance *float64 `json:"distance,omitempty"`  // of its example from the input, in the norm and unit
 }
 
 // attackConfidence is that of the bounds of the robust accuracy.
@@ -204,11 +216,11 @@ func (f *attackFlags) read(ctx context.Context, m *onnx.Model) (*dataset.Dataset
 	return records, nil
 }
 
-// attack is one method, ready to run.
+// attack is a method or an ensemble, ready to run.
 type attack struct {
 	target   method.Target
 	attacker method.Attacker
-	method   method.Method
+	methods  []method.Method
 	inputs   []method.Input
 	seed     uint64
 	rows     *target.Rows
@@ -235,8 +247,13 @@ func (f *attackFlags) prepare(u *ui, t *target.Model, records *dataset.Dataset) 
 	if err != nil {
 		return nil, err
 	}
-	a := &attack{target: t.Target, method: chosen, seed: f.seed, rows: rows, records: records}
-	a.attacker = method.Attacker{Access: chosen.Describe().Access, Norm: method.Norm(f.norm), Eps: f.eps, Groups: f.groups}
+	a := &attack{target: t.Target, methods: chosen, seed: f.seed, rows: rows, records: records}
+	a.attacker = method.Attacker{Access: chosen[0].Describe().Access, Norm: method.Norm(f.norm), Eps: f.eps, Groups: f.groups}
+	for _, m := range chosen {
+		if needed := m.Describe().Access; needed.Includes(a.attacker.Access) {
+			a.attacker.Access = needed
+		}
+	}
 	if a.attacker.Access == assay.Gradients && t.Gradient == nil {
 		return nil, fmt.Errorf("%s follows gradients, and %s has none: %w", f.method, f.model, t.NoGradient)
 	}
@@ -265,23 +282,27 @@ func tooFine(d *method.Domain, eps float64) bool {
 }
 
 func (a *attack) run(ctx context.Context, u *ui) ([]method.Result, error) {
-	return method.Run(ctx, a.target, a.attacker, []method.Method{a.method}, a.inputs, method.Options{Seed: a.seed, Progress: u.units})
+	return method.Run(ctx, a.target, a.attacker, a.methods, a.inputs, method.Options{Seed: a.seed, UntilBroken: true, Progress: u.units})
 }
 
 func (f *attackFlags) report(results []method.Result, took time.Duration) (*attackReport, error) {
 	r := &attackReport{Method: f.method, Norm: method.Norm(f.norm), Eps: f.eps, N: len(results), Seconds: took.Seconds(), Units: []attackUnit{}}
 	correct, robust := 0, 0
 	for _, unit := range results {
-		r.Units = append(r.Units, attackUnit{unit.Index, unit.Correct, unit.Robust})
 		if unit.Correct {
 			correct++
 		}
 		if unit.Robust {
 			robust++
 		}
+		out := attackUnit{Index: unit.Index, Correct: unit.Correct, Robust: unit.Robust}
 		for _, m := range unit.Methods {
 			r.Queries += m.Queries
+			if m.Success {
+				out.BrokenBy, out.Distance = m.Method, &m.Distance
+			}
 		}
+		r.Units = append(r.Units, out)
 	}
 	n := float64(r.N)
 	r.CleanAccuracy, r.RobustAccuracy = float64(correct)/n, float64(robust)/n
@@ -290,12 +311,33 @@ func (f *attackFlags) report(results []method.Result, took time.Duration) (*atta
 	return r, err
 }
 
+// brokenBy says which methods of an ensemble broke how many units, the most first.
+func (r *attackReport) brokenBy() string {
+	count := map[string]int{}
+	for _, unit := range r.Units {
+		if unit.BrokenBy != "" {
+			count[unit.BrokenBy]++
+		}
+	}
+	delete(count, r.Method) // no ensemble
+	names := slices.SortedFunc(maps.Keys(count), func(a, b string) int {
+		return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a, b))
+	})
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%d by %s", count[name], name)
+	}
+	return strings.Join(names, ", ")
+}
+
 // attacked prints the result of an attack.
 func (u *ui) attacked(f *attackFlags, r *attackReport) {
 	u.row("attack", "%s, %s up to %g (%s)", r.Method, r.Norm, r.Eps, f.unit)
 	u.row("units", "%d of %s", r.N, f.data.path)
 	u.row("clean", "accuracy %s", percent(r.CleanAccuracy))
 	u.row("robust", "accuracy %s, between %s and %s at 95 %% confidence", percent(r.RobustAccuracy), percent(r.Lower), percent(r.Upper))
+	if text := r.brokenBy(); text != "" {
+		u.row("broken", "%s", text)
+	}
 	u.row("queries", "%d, in %.1f s", r.Queries, r.Seconds)
 	if f.out != "" {
 		u.row("written", "%s", f.out)

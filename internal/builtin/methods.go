@@ -2,6 +2,7 @@
 package builtin
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,31 +31,55 @@ type Method struct {
 	Name    string
 	Summary string
 	Takes   []string // of the settings, by their flags
-	New     func(Settings) method.Method
+	Usual   Settings // where they are not those of all methods
+	New     func(Settings) []method.Method
 }
+
+// one is a method that is no ensemble.
+func one(m method.Method) []method.Method { return []method.Method{m} }
 
 // Methods gives all methods, from the weakest to the strongest of each access.
 func Methods() []Method {
+	auto := Settings{Steps: 100, Restarts: 1}
 	return []Method{
-		{"noise", "random draws, which learn nothing: what others must be better than", []string{"draws"},
-			func(s Settings) method.Method { return evasion.Noise{Draws: s.Draws} }},
-		{"hopskipjump", "follows the boundary by decisions alone", []string{"queries"},
-			func(s Settings) method.Method { return evasion.HopSkipJump{Queries: s.Queries, Draws: 100} }},
-		{"square", "random search by scores", []string{"queries"},
-			func(s Settings) method.Method {
-				return evasion.Square{Queries: s.Queries, Share: 0.8, Shape: s.Shape, Layout: s.Layout}
+		{Name: "noise", Summary: "random draws, which learn nothing: what others must be better than", Takes: []string{"draws"},
+			New: func(s Settings) []method.Method { return one(evasion.Noise{Draws: s.Draws}) }},
+		{Name: "hopskipjump", Summary: "follows the boundary by decisions alone", Takes: []string{"queries"},
+			New: func(s Settings) []method.Method { return one(evasion.HopSkipJump{Queries: s.Queries, Draws: 100}) }},
+		{Name: "square", Summary: "random search by scores", Takes: []string{"queries"},
+			New: func(s Settings) []method.Method {
+				return one(evasion.Square{Queries: s.Queries, Share: 0.8, Shape: s.Shape, Layout: s.Layout})
 			}},
-		{"fgsm", "one step along the gradient", nil,
-			func(Settings) method.Method { return evasion.FGSM{} }},
-		{"pgd", "many steps along the gradient, from several starts", []string{"steps", "step-size", "restarts", "loss"},
-			func(s Settings) method.Method {
-				return evasion.PGD{Steps: s.Steps, Step: s.Step, Restarts: s.Restarts, Loss: s.Loss}
+		{Name: "fgsm", Summary: "one step along the gradient",
+			New: func(Settings) []method.Method { return one(evasion.FGSM{}) }},
+		{Name: "pgd", Summary: "many steps along the gradient, from several starts", Takes: []string{"steps", "step-size", "restarts", "loss"},
+			New: func(s Settings) []method.Method {
+				return one(evasion.PGD{Steps: s.Steps, Step: s.Step, Restarts: s.Restarts, Loss: s.Loss})
 			}},
+		{Name: "apgd-ce", Summary: "Auto-PGD, which sets its own steps, on cross-entropy", Takes: []string{"steps", "restarts"}, Usual: auto,
+			New: func(s Settings) []method.Method {
+				return one(evasion.APGD{Steps: s.Steps, Restarts: s.Restarts, Loss: model.CrossEntropy})
+			}},
+		{Name: "apgd-dlr", Summary: "Auto-PGD on the difference of logits ratio", Takes: []string{"steps", "restarts"}, Usual: auto,
+			New: func(s Settings) []method.Method {
+				return one(evasion.APGD{Steps: s.Steps, Restarts: s.Restarts, Loss: model.DLR})
+			}},
+		{Name: "apgd-t", Summary: "Auto-PGD towards each of nine other classes", Takes: []string{"steps", "restarts"}, Usual: auto,
+			New: func(s Settings) []method.Method {
+				return one(evasion.APGD{Steps: s.Steps, Restarts: s.Restarts, Loss: model.TargetedDLR, Targets: 9})
+			}},
+		{Name: "fab-t", Summary: "the nearest adversarial example, towards each of nine other classes", Takes: []string{"steps"}, Usual: auto,
+			New: func(s Settings) []method.Method {
+				return one(evasion.FAB{Steps: s.Steps, Targets: 9, Nearest: true})
+			}},
+		{Name: "autoattack", Summary: "AutoAttack's standard version: apgd-ce, apgd-t, fab-t and square, until one succeeds",
+			New: func(s Settings) []method.Method { return evasion.AutoAttack(s.Shape, s.Layout) }},
 	}
 }
 
-// Find makes a method by its name. Given names the settings that are not to be the usual ones.
-func Find(name string, s Settings, given []string) (method.Method, error) {
+// Find makes a method by its name, or the methods of an ensemble, which run in order on what is left
+// unbroken. Given names the settings that are not to be the usual ones.
+func Find(name string, s Settings, given []string) ([]method.Method, error) {
 	var names []string
 	for _, m := range Methods() {
 		if names = append(names, m.Name); m.Name != name {
@@ -65,7 +90,7 @@ func Find(name string, s Settings, given []string) (method.Method, error) {
 				return nil, fmt.Errorf("%s has no %s to be set: %s", name, flag, takes(m))
 			}
 		}
-		if err := s.complete(); err != nil {
+		if err := s.complete(m.Usual); err != nil {
 			return nil, err
 		}
 		return m.New(s), nil
@@ -81,13 +106,13 @@ func takes(m Method) string {
 }
 
 // complete checks the settings and fills in the usual ones.
-func (s *Settings) complete() error {
+func (s *Settings) complete(usual Settings) error {
 	for _, v := range []struct {
 		value       *int
 		usual, most int
 		what        string
 	}{
-		{&s.Steps, 40, 1e6, "steps"}, {&s.Restarts, 2, 1e6, "restarts"},
+		{&s.Steps, cmp.Or(usual.Steps, 40), 1e6, "steps"}, {&s.Restarts, cmp.Or(usual.Restarts, 2), 1e6, "restarts"},
 		{&s.Queries, 5000, 1e9, "queries"}, {&s.Draws, 1000, 1e9, "draws"},
 	} {
 		if *v.value == 0 {
