@@ -271,7 +271,7 @@ func TestOverride(t *testing.T) {
 		{"goal evasion-prevent, level high, criterion, limit", "0.05", "0.02", tumour, name + ":8"},
 		{"goal evasion-prevent, level high, criterion, sampling, n", "2000", "5000", tumour, name + ":9"},
 		{"goal evasion-prevent, level high, criterion, sampling, assumed", "0.025", "0.01", tumour, name + ":9"},
-		{"goal evasion-prevent, level high, criterion, checks", "attack-enabled, enough-units, counterexamples-confirmed, positive-control, negative-control, known-answer, iterative-beats-single-step, white-box-beats-black-box, success-grows-with-budget, large-budget-succeeds, converged, gradients-not-masked", "positive-control", tumour, name + ":10"},
+		{"goal evasion-prevent, level high, criterion, checks", "attack-enabled, enough-units, counterexamples-confirmed, answers-repeat, positive-control, negative-control, known-answer, iterative-beats-single-step, white-box-beats-black-box, success-grows-with-budget, large-budget-succeeds, converged, gradients-not-masked", "positive-control", tumour, name + ":10"},
 		{"goal evasion-prevent, level high, criterion, cost clean-accuracy-loss, limit", "0.05", "0.01", tumour, name + ":12"},
 		{"goal evasion-prevent, level high, criterion, cost false-alarm-rate", "", "metric false-alarm-rate, relation at-most, limit 0.1", tumour, name + ":13"},
 		{"attacker moderate, perturbation image Linf, eps", "0.0314", "0.0157", tissue, name + ":25"},

@@ -20,6 +20,7 @@ func CheckKinds() []CheckKind {
 		{"attack-enabled", "The attacker may change something, and methods that ask the model something ran."},
 		{"enough-units", "So many units were observed that a rate among them means something."},
 		{"counterexamples-confirmed", "Every counterexample holds when the model is run on it again, alone and without graph optimisation, and keeps the attacker's limits."},
+		{"answers-repeat", "Asked twice about the same input, the model gives the same scores: one that draws at random needs attacks that average over its draws."},
 		{"positive-control", "The same method, with the same settings, breaks a twin that is known to be weak, or finds a planted fault."},
 		{"negative-control", "The method finds nothing where there is nothing to find, such as at a budget of zero."},
 		{"known-answer", "On a case whose exact answer is known, such as a linear model in closed form, the method comes close to it."},

@@ -248,6 +248,9 @@ var layers = map[string]func(b *onnx.Builder, x string) string{
 	},
 	"coarse quantisation": quantised(4),
 	"fine quantisation":   quantised(16. / 255),
+	"noise": func(b *onnx.Builder, x string) string {
+		return b.Op("Add", nil, x, b.Op("RandomNormalLike", onnx.Attrs{"scale": float32(0.5)}, x))
+	},
 	"saturation": func(b *onnx.Builder, x string) string {
 		steep := b.Op("Mul", nil, b.Op("Sub", nil, x, b.Number(onnx.Float32, 7.5)), b.Number(onnx.Float32, 20))
 		return b.Op("Mul", nil, b.Op("Sigmoid", nil, steep), b.Number(onnx.Float32, 16))
@@ -318,6 +321,7 @@ func TestChecksInBothDirections(t *testing.T) {
 		{"rounding", d, before(t, images, layers["rounding"]), assay.Gradients, method.Linf, 1, "gradients-not-masked"},
 		{"coarse quantisation", d, before(t, images, layers["coarse quantisation"]), assay.Gradients, method.Linf, 1, "gradients-not-masked"},
 		{"saturation", d, before(t, images, layers["saturation"]), assay.Gradients, method.Linf, 1, "gradients-not-masked"},
+		{"noise", d, before(t, images, layers["noise"]), assay.Gradients, method.Linf, 1, "answers-repeat"},
 		{"no budget", b, dense, assay.Gradients, method.Linf, 0, "attack-enabled"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -45,7 +45,7 @@ func (e *Evidence) Checks() []criteria.Check {
 		return append(checks, criteria.Check{Name: "positive-control", Detail: "there are no controls"})
 	}
 	return append(checks,
-		e.iterative(), e.grows(), e.large(), e.whiteBox(), e.converged(), e.gradients(),
+		e.repeats(), e.iterative(), e.grows(), e.large(), e.whiteBox(), e.converged(), e.gradients(),
 		e.positive(), e.negative(), e.known())
 }
 
@@ -139,6 +139,12 @@ func (e *Evidence) confirmed() criteria.Check {
 	}
 	return passed("counterexamples-confirmed", not == 0 || !many(not, found+not, slack),
 		"%d of %d adversarial examples are none when the model is asked about them alone, without optimisation; they do not count", not, found+not)
+}
+
+func (e *Evidence) repeats() criteria.Check {
+	return passed("answers-repeat", e.Controls.Units > 0 && e.Controls.Drawn == 0,
+		"asked twice about the same input, the model gives other scores for %d of %d; a model that draws at random needs attacks that average over its draws",
+		e.Controls.Drawn, e.Controls.Units)
 }
 
 func (e *Evidence) iterative() criteria.Check {
@@ -257,6 +263,9 @@ func (e *Evidence) gradients() criteria.Check {
 	}
 	if len(s.Stopped) > 0 {
 		detail += "; nothing flows through " + strings.Join(s.Stopped, ", ")
+	}
+	if len(s.Loops) > 0 {
+		detail += "; if the model changes its input in the loops " + strings.Join(s.Loops, ", ") + ", it needs an attack made for it"
 	}
 	return passed(name, s.Units > 0 && !many(bad, s.Units, masked), "%s", detail)
 }

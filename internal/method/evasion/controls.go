@@ -20,6 +20,7 @@ type Controls struct {
 	Bound   bool    `json:"bound"`          // something of the inputs is fixed, or bound by relations or groups
 	Curve   []Point `json:"curve"`          // success of the strongest methods by eps, ascending; the last at the whole domain
 	Zero    Point   `json:"zero"`           // the whole battery at eps 0
+	Drawn   int     `json:"drawn"`          // units of which the model, asked twice, gave different scores
 	Doubled *Point  `json:"doubled"`        // the strongest methods with doubled effort at the attacker's eps; nil where queries limit them
 	Slopes  *Slopes `json:"slopes"`         // nil without gradients
 	Known   *Known  `json:"known"`          // nil where none could be made
@@ -46,6 +47,9 @@ func (b *Battery) Controls(ctx context.Context, t method.Target, inputs []method
 		return nil, err
 	}
 	c.Units = len(right)
+	if c.Drawn, err = k.drawn(ctx, right); err != nil {
+		return nil, err
+	}
 	if c.Zero, err = k.point(ctx, 0, Defaults(b.access(t), light, b.Shape, b.Layout), right); err != nil {
 		return nil, err
 	}
@@ -90,6 +94,47 @@ func (k *controller) right(ctx context.Context, inputs []method.Input) ([]method
 		if r.Correct {
 			out = append(out, inputs[i])
 		}
+	}
+	return out, nil
+}
+
+// repeated is the part of the largest score by which two answers to one question may differ.
+const repeated = 1e-4
+
+// drawn counts the inputs of which the model, asked about them twice, gives different scores, as one does that draws at
+// random. Rounding alone is no difference.
+func (k *controller) drawn(ctx context.Context, inputs []method.Input) (n int, _ error) {
+	for _, in := range inputs {
+		first, err := alone(ctx, k.target, in.X)
+		if err != nil {
+			return 0, err
+		}
+		second, err := alone(ctx, k.target, in.X)
+		if err != nil {
+			return 0, err
+		}
+		apart, size := 0.0, 0.0
+		for i, v := range first {
+			if v != second[i] {
+				apart = max(apart, math.Abs(v-second[i])) // of NaN it is NaN
+			}
+			size = max(size, math.Abs(v))
+		}
+		if apart != 0 && !(apart <= repeated*size) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// alone gives the scores of one row by itself on the confirming model.
+func alone(ctx context.Context, t method.Target, x []float32) ([]float64, error) {
+	row, out := make([]float64, len(x)), make([]float64, len(t.Confirm.Describe().Classes))
+	for j, v := range x {
+		row[j] = float64(v)
+	}
+	if err := t.Confirm.Predict(ctx, row, out); err != nil {
+		return nil, fmt.Errorf("scores of the controls: %w", err)
 	}
 	return out, nil
 }

@@ -21,6 +21,7 @@ type Slopes struct {
 	Saturated int      `json:"saturated"`          // it vanishes for most numbers, and the scores depend on these
 	Replaced  []string `json:"replaced,omitempty"` // nodes that are given the identity's gradient
 	Stopped   []string `json:"stopped,omitempty"`  // nodes through which nothing flows
+	Loops     []string `json:"loops,omitempty"`    // nodes that run a part of the model again and again
 }
 
 // vanishing is the part of the largest slope below which a number's slope leads nowhere: it is
@@ -35,12 +36,13 @@ const matters = 0.2
 type nodes interface {
 	StraightThrough() []string
 	Stopped() []string
+	Loops() []string
 }
 
 func (k *controller) slopes(ctx context.Context, inputs []method.Input) (*Slopes, error) {
 	s := &Slopes{Units: len(inputs)}
 	if n, ok := k.target.Gradient.(nodes); ok {
-		s.Replaced, s.Stopped = n.StraightThrough(), n.Stopped()
+		s.Replaced, s.Stopped, s.Loops = n.StraightThrough(), n.Stopped(), n.Loops()
 	}
 	classes := len(k.target.Model.Describe().Classes)
 	for batch := range slices.Chunk(inputs, max(k.target.Gradient.Batch(), 1)) {
@@ -175,12 +177,5 @@ func lead(scores []float64, label int) float64 {
 
 // scores are the model's of one row by itself.
 func (p *probe) scores(ctx context.Context, x []float32) ([]float64, error) {
-	row, out := make([]float64, len(x)), make([]float64, len(p.target.Confirm.Describe().Classes))
-	for j, v := range x {
-		row[j] = float64(v)
-	}
-	if err := p.target.Confirm.Predict(ctx, row, out); err != nil {
-		return nil, fmt.Errorf("scores of the controls: %w", err)
-	}
-	return out, nil
+	return alone(ctx, p.target, x)
 }

@@ -131,6 +131,18 @@ func (m *Model) StraightThrough() []string { return slices.Clone(m.straight) }
 // scores depend on through these alone is invisible to attacks that follow gradients.
 func (m *Model) Stopped() []string { return slices.Clone(m.stopped) }
 
+// Loops names the nodes that run a part of the model again and again. A recurrent network does, and so
+// does one that optimises its input before it answers, for which common attacks are not made.
+func (m *Model) Loops() []string {
+	var loops []*onnx.Node
+	for _, n := range m.recognised.Model.Graph.Nodes {
+		if op := n.OpType(); op == "Loop" || op == "Scan" {
+			loops = append(loops, n)
+		}
+	}
+	return names(loops)
+}
+
 // Close frees the model's memory after waiting for its run.
 func (m *Model) Close() error {
 	m.mu.Lock()
