@@ -426,6 +426,23 @@ func TestStraightThrough(t *testing.T) {
 	}
 }
 
+func TestLoopsAreNamed(t *testing.T) {
+	body := onnx.NewBuilder("body")
+	column := body.Input("column", onnx.Float32, "n")
+	body.OutputAs("out", body.Op("Tanh", nil, column), onnx.Float32, onnx.Dims("n"))
+	b := onnx.NewBuilder("looping")
+	x := b.Input("x", onnx.Float32, "n", 3)
+	over := onnx.Attrs{"body": body.Graph, "num_scan_inputs": int64(1), "scan_input_axes": []int64{1}, "scan_output_axes": []int64{1}}
+	y := b.Op("MatMul", nil, b.Op("Scan", over, x), b.Weight(onnx.NewTensor("w", drawn(9, 1), 3, 3)))
+	b.OutputAs("y", y, onnx.Float32, onnx.Dims("n", 3))
+	if g := open(t, b.Model(), gradient.Options{}); len(g.Loops()) != 1 || !strings.Contains(g.Loops()[0], "Scan") {
+		t.Errorf("loops: %q", g.Loops())
+	}
+	if plain := open(t, network.MLP(3, []int{4}, 3, 1), gradient.Options{}); len(plain.Loops()) > 0 {
+		t.Errorf("loops: %q", plain.Loops())
+	}
+}
+
 func TestWrongCalls(t *testing.T) {
 	g := open(t, network.MLP(2, nil, 2, 1), gradient.Options{Batch: 4})
 	room := func(n int) (s, l, x []float32) { return make([]float32, 2*n), make([]float32, n), make([]float32, 2*n) }
