@@ -28,7 +28,7 @@ type Method interface {
 
 // Description tells what a method is and needs.
 type Description struct {
-	Name       string       `json:"name"`   // such as "pgd"
+	Name       string       `json:"name"`   // such as "apgd-ce"
 	Access     assay.Access `json:"access"` // the least that it needs
 	Settings   []Setting    `json:"settings,omitempty"`
 	Reference  string       `json:"reference"`            // the paper, with its section or algorithm

@@ -58,11 +58,9 @@ func directed(access assay.Access, e Effort) []method.Method {
 	if !access.Includes(assay.Gradients) {
 		return nil
 	}
-	// 2.5·eps of steps in all reach every end of the ball from everywhere in it (Madry et al. 2018, section 5).
-	step := 2.5 / float64(e.Steps)
 	return []method.Method{
-		PGD{Steps: e.Steps, Step: step, Restarts: e.Restarts, Loss: model.CrossEntropy},
-		PGD{Steps: e.Steps, Step: step, Restarts: e.Restarts, Loss: model.Margin},
+		APGD{Steps: e.Steps, Restarts: e.Restarts, Loss: model.CrossEntropy},
+		APGD{Steps: e.Steps, Restarts: e.Restarts, Loss: model.Margin},
 	}
 }
 

@@ -403,18 +403,18 @@ func TestMethodsOnDigits(t *testing.T) {
 			}
 		}
 		t.Logf("%s %v: of %d units broken by %v", norm, eps, right, broken)
-		pgd := broken["pgd"]
+		pgd := broken["apgd-ce"]
 		if pgd < 20 || pgd > right-5 {
-			t.Errorf("%s: %d of %d units are broken by PGD: eps is too large or too small to compare methods", norm, pgd, right)
+			t.Errorf("%s: %d of %d units are broken by Auto-PGD: eps is too large or too small to compare methods", norm, pgd, right)
 		}
 		// One step cannot do more than many, nor draws more than a step along the slope, but for a unit by chance.
 		if pgd < broken["fgsm"] || broken["fgsm"] < broken["noise"]-1 || pgd < broken["noise"]+10 {
-			t.Errorf("%s: PGD, FGSM and noise are not in their order: %v", norm, broken)
+			t.Errorf("%s: Auto-PGD, FGSM and noise are not in their order: %v", norm, broken)
 		}
 		// The papers report both to come near white-box attacks with thousands of queries.
 		for _, name := range []string{"square", "hopskipjump"} {
 			if n := broken[name]; float64(n) < 0.7*float64(pgd) || n > pgd+2 {
-				t.Errorf("%s: %s broke %d units, and PGD %d", norm, name, n, pgd)
+				t.Errorf("%s: %s broke %d units, and Auto-PGD %d", norm, name, n, pgd)
 			}
 		}
 	}

@@ -94,7 +94,7 @@ func TestWholeNumbersAndRelations(t *testing.T) {
 		if any < 10 || any == len(inputs) {
 			t.Errorf("%s: %d of %d units can be broken, so methods cannot be compared", norm, any, len(inputs))
 		}
-		for _, name := range []string{"pgd", "pgd-margin", "square", "hopskipjump"} {
+		for _, name := range []string{"apgd-ce", "apgd-margin", "square", "hopskipjump"} {
 			if broken[name] < any*8/10 {
 				t.Errorf("%s: %s breaks %d of the %d units that all together break", norm, name, broken[name], any)
 			}
