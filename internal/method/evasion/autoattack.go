@@ -9,8 +9,9 @@ import (
 // with the settings of the authors' program: a unit is robust that withstands all of them. It is to be run
 // with method.Options.UntilBroken. Shape and layout are of one row of the model.
 //
-// The program takes the best of 100 steps on all units at once; here each unit ends at its first adversarial
-// example, which decides the same.
+// The squares of the last method shrink as in a search of twice its queries, as there. Departures are those of the methods:
+// each unit ends at its first adversarial example, which decides the same, and losses that need more classes than
+// there are give way to the margin, where the program refuses.
 func AutoAttack(shape []int64, layout model.Layout) []method.Method {
 	return []method.Method{
 		APGD{Steps: 100, Restarts: 1, Loss: model.CrossEntropy},

@@ -18,7 +18,8 @@ import (
 // Departures: the first and only start for each class is the clean input. The final search interpolates the margin
 // three times, as in the paper, but goes a hundredth of the rest beyond the root, so that it ends on the adversarial
 // side; and three times it takes the point of the linearised boundary that is nearest to the clean input, since where numbers are at
-// their limits that does not lie on the way back. Categories stay as they are, and whole numbers are rounded after each step, which it does not foresee.
+// their limits that does not lie on the way back. Categories stay as they are, and whole numbers are rounded after each
+// step, which it does not foresee.
 type FAB struct {
 	Steps   int  // towards each class, at least 1
 	Targets int  // classes, at most, those ahead of others at the clean input first
