@@ -2,7 +2,9 @@ package assess
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"assay"
@@ -16,20 +18,27 @@ import (
 func (e *Engine) Judge(run *evidence.Run, p *Plan, void map[string]string) ([]report.Decision, error) {
 	judged := make([]criteria.Decision, len(p.Decisions))
 	ablations := make([]*report.Change, len(p.Decisions))
-	family := 0.0 // the confidence of the run: the least that a criterion asks for
+	failed := make([]error, len(p.Decisions))
+	family := 0.0          // the confidence of the run: the least that a criterion asks for
+	var all sync.WaitGroup // exact bounds of differences take seconds
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
 		if d.Test == "" {
 			judged[i] = criteria.Decision{Outcome: assay.Undecided, Metric: d.Metric, Relation: assay.AtMost, P: 1, Reason: "Nothing is decided: " + d.Untested + "."}
 			continue
 		}
-		var err error
-		if judged[i], ablations[i], err = e.judge(run, p, d, void[d.ID]); err != nil {
-			return nil, fmt.Errorf("%s: %w", d.ID, err)
-		}
 		if family == 0 || d.Criterion.Confidence < family {
 			family = d.Criterion.Confidence
 		}
+		all.Go(func() {
+			if judged[i], ablations[i], failed[i] = e.judge(run, p, d, void[d.ID]); failed[i] != nil {
+				failed[i] = fmt.Errorf("%s: %w", d.ID, failed[i])
+			}
+		})
+	}
+	all.Wait()
+	if err := errors.Join(failed...); err != nil {
+		return nil, err
 	}
 	if family > 0 {
 		judged = criteria.Family(judged, family)
