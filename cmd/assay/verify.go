@@ -25,7 +25,7 @@ import (
 )
 
 // today gives what the description that a run was made from asks for now, nil where it is not at hand.
-func today(run, path string) ([]assess.PlannedDecision, error) {
+func today(e *assess.Engine, run, path string) ([]assess.PlannedDecision, error) {
 	if path == "" {
 		path = filepath.Join(run, "..", "..", system.FileName)
 		if _, err := os.Stat(path); err != nil {
@@ -44,7 +44,7 @@ func today(run, path string) ([]assess.PlannedDecision, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := assess.Resolve(s, c)
+	plan, err := e.Resolve(s, c)
 	if err != nil {
 		return nil, err
 	}
@@ -81,12 +81,12 @@ func (f *verifyFlags) verify(folder string) (*assess.Engine, *assess.Recorded, *
 			trusted = append(trusted, key)
 		}
 	}
-	now, err := today(folder, f.system)
+	testers, _ := builtin.Testers(nil, "")
+	e := &assess.Engine{Testers: testers}
+	now, err := today(e, folder, f.system)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	testers, _ := builtin.Testers(nil, "")
-	e := &assess.Engine{Testers: testers}
 	v, err := e.Verify(recorded, now, trusted...)
 	return e, recorded, v, err
 }
@@ -199,7 +199,7 @@ func (f *systemFlags) rerun(ctx context.Context, u *ui, folder string, args []st
 		return err
 	}
 	defer b.close()
-	if err := assess.SameInputs(recorded.Run.Manifest(), b.system, f.path); err != nil {
+	if err := assess.SameInputs(recorded.Run.Manifest(), b.system); err != nil {
 		return err
 	}
 	compared, differ, err := b.engine.Rerun(ctx, recorded, units)

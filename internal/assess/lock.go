@@ -46,8 +46,12 @@ func OpenLock(path string) (*Lock, error) {
 	l := &Lock{}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	if err := d.Decode(l); err != nil || l.Schema != lockSchema {
-		return nil, fmt.Errorf("%s is damaged (%v): restore it from your version control; without it earlier runs cannot be shown to be older than their criteria", path, err)
+	err = d.Decode(l)
+	if err == nil && l.Schema != lockSchema {
+		err = fmt.Errorf("its form is %q and not %q", l.Schema, lockSchema)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged (%w): restore it from your version control; without it earlier runs cannot be shown to be older than their criteria", path, err)
 	}
 	return l, nil
 }

@@ -1,6 +1,8 @@
 package assess
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 
 	"assay"
@@ -77,6 +79,26 @@ func (p *Plan) test(id string) *Test {
 		return nil
 	}
 	return p.Tests[i]
+}
+
+// maxRecords bounds what a plan from elsewhere claims, as an order is made of it.
+const maxRecords = 1 << 28
+
+// whole reports what keeps a plan that was read from being used.
+func (p *Plan) whole() error {
+	for _, t := range p.Tests {
+		if t == nil || t.Outline == nil || t.Outline.Records < 0 || t.Outline.Records > maxRecords {
+			return errors.New("a test has no outline")
+		}
+	}
+	for _, d := range p.Decisions {
+		for _, id := range []string{d.Test, d.Baseline} {
+			if id != "" && p.test(id) == nil {
+				return fmt.Errorf("%s rests on a test %q that it does not have", d.ID, id)
+			}
+		}
+	}
+	return nil
 }
 
 // primary gives the tests that decisions rest on directly, in the order of the plan.

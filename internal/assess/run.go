@@ -45,8 +45,11 @@ const (
 	decisionsFile = "decisions.json"
 )
 
+// observationsFolder holds the observations of all tests.
+const observationsFolder = "observations"
+
 func shardFile(test string, shard int) string {
-	return fmt.Sprintf("observations/%s/%04d.jsonl.gz", test, shard)
+	return fmt.Sprintf("%s/%s/%04d.jsonl.gz", observationsFolder, test, shard)
 }
 
 func controlFile(test, name string) string { return fmt.Sprintf("controls/%s/%s.json", test, name) }
@@ -155,7 +158,7 @@ func (e *Engine) observe(ctx context.Context, run *evidence.Run, t *Test, n int,
 	for {
 		for failed == nil && !enough && next < n && running < max(e.Workers, 1) {
 			go func(shard int) {
-				observed, err := e.shard(ctx, run, t, shard, order)
+				observed, err := guard(func() ([]Observation, error) { return e.shard(ctx, run, t, shard, order) })
 				results <- result{shard, observed, err}
 			}(next)
 			next++
@@ -229,7 +232,7 @@ func (e *Engine) controlAll(ctx context.Context, run *evidence.Run, tests []*Tes
 				if ctx.Err() != nil {
 					return
 				}
-				if err := e.control(ctx, run, t, name); err != nil {
+				if _, err := guard(func() (any, error) { return nil, e.control(ctx, run, t, name) }); err != nil {
 					stop(testError(t, fmt.Errorf("control %s: %w", name, err)))
 				}
 				e.report(Progress{Test: t.Title, Step: "controls", Done: int(done.Add(1)), Total: int(total.Load()), Spent: time.Since(started)})
