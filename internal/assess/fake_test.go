@@ -35,7 +35,9 @@ type coins struct {
 	calls map[string]int // of Observe by model and unit, of Control and Clean by model
 }
 
-func newCoins(records int) *coins { return &coins{records: records, passed: true, calls: map[string]int{}} }
+func newCoins(records int) *coins {
+	return &coins{records: records, passed: true, calls: map[string]int{}}
+}
 
 func (c *coins) count(format string, args ...any) {
 	c.mu.Lock()
@@ -47,7 +49,7 @@ func broken(model string, unit int) bool {
 	var share int
 	_, rate, _ := strings.Cut(model, "-")
 	if _, err := fmt.Sscan(rate, &share); err != nil {
-		panic(err)
+		return false // a plan from elsewhere
 	}
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s %d", model, unit)
@@ -126,14 +128,14 @@ goals:
 
 // bench is a system in a folder with an engine of coins.
 type bench struct {
-	t      *testing.T
+	t      testing.TB
 	folder string
 	engine *Engine
 	coins  *coins
 	key    *evidence.Key
 }
 
-func newBench(t *testing.T, description string) *bench {
+func newBench(t testing.TB, description string) *bench {
 	t.Helper()
 	b := &bench{t: t, folder: t.TempDir(), coins: newCoins(2000)}
 	b.write("assay.yaml", description)
@@ -179,9 +181,11 @@ func (b *bench) system() *system.System {
 	return s
 }
 
-func builtinCatalog(t testing.TB) *catalog.Catalog {
+func builtinCatalog(t testing.TB) *catalog.Catalog { return catalogWith(t) }
+
+func catalogWith(t testing.TB, own ...string) *catalog.Catalog {
 	t.Helper()
-	c, err := catalog.Open()
+	c, err := catalog.Open(own...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,10 +194,22 @@ func builtinCatalog(t testing.TB) *catalog.Catalog {
 
 var noon = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
 
+// tryPlan plans a description that may be refused at once.
+func (b *bench) tryPlan() error {
+	s, err := system.Open(filepath.Join(b.folder, "assay.yaml"))
+	if err != nil {
+		return err
+	}
+	_, err = b.engine.New(b.t.Context(), s, builtinCatalog(b.t), Setting{Description: s.Path("assay.yaml"), Now: clock})
+	return err
+}
+
+func clock() time.Time { return noon }
+
 func (b *bench) plan() (*Assessment, error) {
 	b.t.Helper()
 	return b.engine.New(context.Background(), b.system(), builtinCatalog(b.t), Setting{
-		Description: filepath.Join(b.folder, "assay.yaml"), Folder: b.run(), Key: b.key, Now: func() time.Time { return noon },
+		Description: filepath.Join(b.folder, "assay.yaml"), Folder: b.run(), Key: b.key, Now: clock,
 	})
 }
 
@@ -219,7 +235,7 @@ func (b *bench) finished() *Result {
 }
 
 // files gives what is in a folder.
-func files(t *testing.T, folder string) map[string]string {
+func files(t testing.TB, folder string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	err := filepath.WalkDir(folder, func(p string, d fs.DirEntry, err error) error {

@@ -56,11 +56,14 @@ func OpenLock(path string) (*Lock, error) {
 	return l, nil
 }
 
-// Fix locks the criteria of planned decisions. It gives those that replaced a former
+// Fix locks the criteria of planned decisions, as far as they are tested. It gives those that replaced a former
 // one; runs for the former ones are void from now on.
 func (l *Lock) Fix(decisions []PlannedDecision, now time.Time) (changed []Locked) {
 	for i := range decisions {
 		d := &decisions[i]
+		if d.Test == "" {
+			continue
+		}
 		fixed := Locked{d.ID, d.Digest, now.UTC().Truncate(time.Second), d.Criterion, d.Attacker, d.Data}
 		at := slices.IndexFunc(l.Criteria, func(c Locked) bool { return c.Decision == d.ID })
 		switch {
@@ -106,11 +109,15 @@ func (l *Lock) of(decisions []PlannedDecision) *Lock {
 
 // Void tells why evidence for the planned decisions of a run does not count, by
 // decision: criteria that are not those it was locked under. Now are the decisions
-// that the system's description asks for today, nil where it is not at hand.
+// that the system's description asks for today, nil where it is not at hand. Decisions without
+// a test have no evidence.
 func Void(run []PlannedDecision, locked *Lock, now []PlannedDecision) map[string]string {
 	void := map[string]string{}
 	for i := range run {
 		d := &run[i]
+		if d.Test == "" {
+			continue
+		}
 		at := slices.IndexFunc(locked.Criteria, func(c Locked) bool { return c.Decision == d.ID })
 		switch {
 		case at < 0:

@@ -36,8 +36,8 @@ type PlannedDecision struct {
 	Kind      assay.Kind         `json:"kind"`
 	Metric    string             `json:"metric"`             // that decides the goal
 	Untested  string             `json:"untested,omitempty"` // why there is no test; nothing below is set then
-	Criterion criteria.Criterion `json:"criterion"`
-	Attacker  Attacker           `json:"attacker"`
+	Criterion criteria.Criterion `json:"criterion,omitzero"`
+	Attacker  Attacker           `json:"attacker,omitzero"`
 	Data      string             `json:"data"`
 	Plan      string             `json:"plan"`               // what the sampling comes to, in words
 	Digest    string             `json:"digest"`             // of criterion, attacker and data: what is locked

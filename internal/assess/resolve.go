@@ -30,6 +30,11 @@ func (e *Engine) Resolve(s *system.System, c *catalog.Catalog) (*Plan, error) {
 		Catalogue: report.Catalogue{Version: c.Version},
 	}
 	for _, o := range c.Overrides {
+		for _, path := range s.Catalogues { // as the description names them, wherever it lies
+			if at, ok := strings.CutPrefix(o.Where, s.Path(path)+":"); ok {
+				o.Where = path + ":" + at
+			}
+		}
 		p.Catalogue.Overrides = append(p.Catalogue.Overrides, report.Override(o))
 	}
 	r := &resolver{plan: p, system: s, catalog: c, testers: e.Testers}

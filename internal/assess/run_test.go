@@ -257,9 +257,9 @@ func TestTesterFails(t *testing.T) {
 		code assay.Code
 		want string
 	}{
-		"error":         {func() error { return errors.New("the model melted") }, assay.CodeInternal, "hardened-2 on test, Linf up to 0.05: the model melted"},
-		"coded error":   {func() error { return assay.WithCode(assay.CodeEndpoint, errors.New("no answer")) }, assay.CodeEndpoint, "no answer"},
-		"panic":         {func() error { panic("index out of range") }, assay.CodeInternal, "a fault of assay itself, please report it: index out of range"},
+		"error":       {func() error { return errors.New("the model melted") }, assay.CodeInternal, "hardened-2 on test, Linf up to 0.05: the model melted"},
+		"coded error": {func() error { return assay.WithCode(assay.CodeEndpoint, errors.New("no answer")) }, assay.CodeEndpoint, "no answer"},
+		"panic":       {func() error { panic("index out of range") }, assay.CodeInternal, "a fault of assay itself, please report it: index out of range"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, twoModels)
