@@ -264,7 +264,7 @@ now, such as evidence for a criterion that was edited since, is shown as invalid
 		RunE: func(_ *cobra.Command, args []string) error {
 			render := renderers[format]
 			if render == nil {
-				return fmt.Errorf("--format %s: use html, json, sarif or junit", format)
+				return usagef("--format %s: use html, json, sarif or junit", format)
 			}
 			e, recorded, v, err := f.verify(args[0])
 			if err != nil {
