@@ -16,10 +16,13 @@ $(runtime): package.json package-lock.json
 build: $(runtime)
 	go build -o bin/assay ./cmd/assay
 
-# Trains a classifier on real records, runs it on others, and checks its gradient.
+# Trains and checks a model, then assesses two real systems: of each, one solution is adequate
+# and one is not. That ends with 1, and so would 2; other ends are failures.
 demo: build
 	bin/assay train --data examples/diagnosis/breast_cancer.csv --label diagnosis --out bin/diagnosis.onnx
 	bin/assay gradient --model bin/diagnosis.onnx --data examples/diagnosis/breast_cancer.csv
+	bin/assay assess examples/diagnosis --key bin/demo-key.pem || [ $$? -le 2 ]
+	bin/assay assess examples/digits --key bin/demo-key.pem || [ $$? -le 2 ]
 
 # Makes the examples' models and test data again, as their SOURCE.md says. They are in the
 # repository, so nothing else needs this.
@@ -38,7 +41,7 @@ test: $(runtime)
 
 # Race detection where it can find something within reason: packages without cgo.
 test-race: $(runtime)
-	go test -race -short ./onnx ./onnx/infer ./internal/dataset ./internal/train/...
+	go test -race -short ./onnx ./onnx/infer ./internal/dataset ./internal/train/... ./internal/criteria ./internal/evidence ./internal/assess
 
 vet:
 	go vet ./...

@@ -188,7 +188,7 @@ func (f *attackFlags) check() error {
 
 // read reads the data by the user's schema, or by that which the model carries.
 func (f *attackFlags) read(ctx context.Context, m *onnx.Model) (*dataset.Dataset, error) {
-	schema, err := readSchema(m)
+	schema, err := target.ReadSchema(m)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.model, err)
 	}

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"assay/internal/dataset"
-	"assay/onnx"
 )
 
 // dataFlags say which data to read, and how.
@@ -36,33 +34,4 @@ func (f *dataFlags) read(ctx context.Context, known *dataset.Schema, unlabelled 
 		o.Schema = s
 	}
 	return dataset.Load(ctx, f.path, o)
-}
-
-// schemaEntry is where a model says how data must be encoded for it.
-const schemaEntry = "assay.schema"
-
-// writeSchema notes in a model how its data are encoded.
-func writeSchema(m *onnx.Model, s *dataset.Schema) error {
-	text, err := s.Encode()
-	if err != nil {
-		return err
-	}
-	if m.Metadata == nil {
-		m.Metadata = map[string]string{}
-	}
-	m.Metadata[schemaEntry] = string(text)
-	return nil
-}
-
-// readSchema gives the schema that a model was trained by, nil where it has none.
-func readSchema(m *onnx.Model) (*dataset.Schema, error) {
-	text, ok := m.Metadata[schemaEntry]
-	if !ok {
-		return nil, nil
-	}
-	s, err := dataset.DecodeSchema([]byte(text))
-	if err != nil {
-		return nil, fmt.Errorf("the schema in the model's metadata: %w", err)
-	}
-	return s, nil
 }

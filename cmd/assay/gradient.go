@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"assay/internal/method/target"
 	"assay/internal/train"
 	"assay/onnx"
 	"assay/onnx/autodiff"
@@ -44,7 +45,7 @@ not see what the model does there. The exit code is 1 where the check fails.`,
 		if err != nil {
 			return err
 		}
-		schema, err := readSchema(m)
+		schema, err := target.ReadSchema(m)
 		if err != nil {
 			return err
 		}

@@ -43,11 +43,11 @@ func execute(ctx context.Context, args []string, u *ui) (err error) {
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetArgs(args)
 	root.SetIn(u.streams.In)
 	root.SetOut(u.streams.Out)
 	root.SetErr(u.streams.Err)
-	root.AddCommand(initCommand(u), attackCommand(u), catalogCommand(u), explainCommand(u), trainCommand(u), gradientCommand(u), versionCommand(u))
+	root.AddCommand(initCommand(u), planCommand(u), assessCommand(u), verifyCommand(u), rerunCommand(u), reportCommand(u),
+		explainCommand(u), catalogCommand(u), attackCommand(u), trainCommand(u), gradientCommand(u), versionCommand(u))
 	return root.ExecuteContext(ctx)
 }

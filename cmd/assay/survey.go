@@ -12,6 +12,7 @@ import (
 
 	"assay"
 	"assay/internal/dataset"
+	"assay/internal/method/target"
 	"assay/internal/model"
 	"assay/internal/system"
 	"assay/onnx"
@@ -128,7 +129,7 @@ func lookAtModel(path string) (foundModel, error) {
 	if err != nil {
 		return foundModel{}, err
 	}
-	schema, err := readSchema(m)
+	schema, err := target.ReadSchema(m)
 	if err != nil {
 		return foundModel{}, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"assay/internal/dataset"
+	"assay/internal/method/target"
 	"assay/internal/train"
 	"assay/internal/train/network"
 	"assay/onnx"
@@ -153,7 +154,7 @@ func (f *trainFlags) run(ctx context.Context, u *ui) error {
 		}
 		out.Test = &score
 	}
-	if err := writeSchema(result.Model, parts.schema); err != nil {
+	if err := target.WriteSchema(result.Model, parts.schema); err != nil {
 		return err
 	}
 	if err := result.Model.Save(f.out); err != nil {
@@ -209,7 +210,7 @@ func (f *trainFlags) given() (*onnx.Model, *dataset.Schema, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	schema, err := readSchema(m)
+	schema, err := target.ReadSchema(m)
 	return m, schema, err
 }
 

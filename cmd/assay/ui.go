@@ -25,6 +25,7 @@ type ui struct {
 	started time.Time // of the work that progress is about
 	line    time.Time // of the last plain line
 	bar     *progressbar.ProgressBar
+	barOf   string // what it is about
 }
 
 func newUI(s Streams) *ui {
@@ -65,7 +66,7 @@ func (u *ui) note(format string, args ...any) {
 // fail prints an error.
 func (u *ui) fail(err error) {
 	switch {
-	case errors.Is(err, errFailed):
+	case errors.Is(err, errFailed), errors.Is(err, errUndecided):
 		return
 	case errors.Is(err, context.Canceled):
 		u.note("interrupted")

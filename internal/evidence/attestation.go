@@ -194,7 +194,7 @@ func (r *Run) Verify(trusted ...PublicKey) (*Verification, error) {
 		v.Problems = append(v.Problems, Problem{AttestationFile, "what is signed is no statement about a run"})
 		return v, nil
 	}
-	if id := r.manifest.identify(); id != r.manifest.Run {
+	if id := r.manifest.Name(); id != r.manifest.Run {
 		v.Problems = append(v.Problems, Problem{ManifestFile, fmt.Sprintf("it says that it is the run %s, and its content is that of %s", r.manifest.Run, id)})
 	}
 	return v, r.compare(v)

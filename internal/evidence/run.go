@@ -62,11 +62,10 @@ type Input struct {
 	SHA256 string `json:"sha256"`
 }
 
-// identify computes the manifest's Run.
-func (m *Manifest) identify() string {
-	unnamed := *m
-	unnamed.Run = ""
-	return DigestOf(unnamed)[:16]
+// Name computes what the run is called: a digest of the manifest's other fields.
+func (m Manifest) Name() string {
+	m.Run, m.Schema = "", Schema
+	return DigestOf(m)[:16]
 }
 
 // DigestOf is the SHA-256, in hexadecimal, of a value's JSON.
@@ -90,7 +89,7 @@ type Run struct {
 // *OtherRunError. The manifest's Schema and Run are filled in.
 func Create(dir string, m Manifest) (*Run, error) {
 	m.Schema = Schema
-	m.Run = m.identify()
+	m.Run = m.Name()
 	r := &Run{dir: dir, manifest: m}
 	var there Manifest
 	switch err := r.Get(ManifestFile, &there); {

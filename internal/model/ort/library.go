@@ -62,6 +62,16 @@ func Load(path string) error {
 	return nil
 }
 
+// Loaded gives the path and the version of the library that Load loaded, empty before.
+func Loaded() (path, version string) {
+	library.Lock()
+	defer library.Unlock()
+	if library.path == "" {
+		return "", ""
+	}
+	return library.path, binding.GetVersion()
+}
+
 // checkVersion refuses releases without the wanted interface: asking them for it
 // would make them print to the terminal. An empty version is unknown.
 func checkVersion(version string) error {

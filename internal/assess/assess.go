@@ -1,0 +1,79 @@
+// Package assess is the engine: from a system to a plan, from a plan to
+// observations in a run folder, from observations to decisions, and from all of
+// them to a report. It knows the methods through the port Tester alone.
+package assess
+
+import (
+	"context"
+	"encoding/json"
+
+	"assay"
+	"assay/internal/criteria"
+	"assay/internal/report"
+)
+
+// Tester tests goals of one vulnerability. Implementations are safe for concurrent use, and give the
+// same for the same test and units, whatever ran before or beside.
+type Tester interface {
+	// Outline tells what a test would do, without doing it: it opens the model and the
+	// data, and finds out whether they fit.
+	Outline(ctx context.Context, t *Test) (*Outline, error)
+
+	// Observe tests units, which are indices of the data's records. It gives one
+	// observation for each, in their order.
+	Observe(ctx context.Context, t *Test, units []int) ([]Observation, error)
+
+	// Controls names the runs that show whether the test could have found a failure; Control makes one
+	// of them, on units of its own choice out of order, the records in the order in which they are tested.
+	Controls(t *Test) []string
+	Control(ctx context.Context, t *Test, name string, order []int) (json.RawMessage, error)
+
+	// Checks judges from what was recorded alone whether the test is valid.
+	Checks(t *Test, observed []Observation, controls map[string]json.RawMessage) ([]criteria.Check, error)
+
+	// Clean tells for each unit whether the model is right about it as it is.
+	Clean(ctx context.Context, t *Test, units []int) ([]bool, error)
+
+	// Present describes the test for readers: curves and examples. The engine fills in the rest.
+	Present(ctx context.Context, t *Test, observed []Observation, controls map[string]json.RawMessage) (*report.Test, error)
+}
+
+// Test is what is observed for goals: one model, on one set of data, under attack
+// by one attacker. It names models and data as assay.yaml does.
+type Test struct {
+	ID            string              `json:"id"` // a digest of the rest
+	Vulnerability assay.Vulnerability `json:"vulnerability"`
+	Title         string              `json:"title"`
+	Model         string              `json:"model"`
+	Data          string              `json:"data"`
+	Attacker      Attacker            `json:"attacker"`
+	Seed          uint64              `json:"seed"`
+	Outline       *Outline            `json:"outline"`
+}
+
+// Attacker is who tests reckon with.
+type Attacker struct {
+	Access  assay.Access `json:"access"`
+	Norm    string       `json:"norm"`
+	Eps     float64      `json:"eps"`
+	Unit    string       `json:"unit"`              // of eps: raw, range or std
+	Groups  int          `json:"groups,omitempty"`  // how many categorical features may change
+	Queries int          `json:"queries,omitempty"` // per unit and method; 0 for no limit
+}
+
+// Outline is what a test takes.
+type Outline struct {
+	Records int             `json:"records"` // in the data
+	Methods []report.Method `json:"methods"` // with their settings
+	Queries int             `json:"queries"` // at most, for one unit, over all methods; 0 where that has no limit
+	Seconds float64         `json:"-"`       // for one unit, roughly; a measurement, so no part of the plan
+	Remarks []string        `json:"remarks,omitempty"`
+}
+
+// Observation is what a test saw of one unit. Outcomes has an entry for each
+// metric that the unit counts for: whether the event that the metric counts happened.
+type Observation struct {
+	Unit     int             `json:"unit"`
+	Outcomes map[string]bool `json:"outcomes"`
+	Detail   json.RawMessage `json:"detail,omitempty"`
+}

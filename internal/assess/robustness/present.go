@@ -1,0 +1,206 @@
+package robustness
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+
+	"assay/internal/assess"
+	"assay/internal/method"
+	"assay/internal/model"
+	"assay/internal/report"
+	"assay/internal/stat"
+)
+
+// curveConfidence is that of the intervals in the curve, each for itself.
+const curveConfidence = 0.95
+
+// Present describes a test: methods and how they fared, success by eps, and examples.
+func (t *Tester) Present(ctx context.Context, test *assess.Test, observed []assess.Observation, controls map[string]json.RawMessage) (*report.Test, error) {
+	p, err := t.prepare(ctx, test)
+	if err != nil {
+		return nil, err
+	}
+	e, details, err := recorded(observed, controls)
+	if err != nil {
+		return nil, err
+	}
+	at := test.Attacker.Eps
+	r := &report.Test{
+		Attacker: facts(test.Attacker), Methods: slices.Clone(test.Outline.Methods),
+		Metric: "attack-success-rate", Budget: "eps, " + unitText(test.Attacker.Unit), At: &at, N: len(observed),
+	}
+	for i := range r.Methods {
+		m := &r.Methods[i]
+		m.Successes, m.N, m.Queries = 0, 0, 0
+		for _, d := range details {
+			for _, found := range d.Result.Methods {
+				if found.Method == m.Name {
+					m.N++
+					m.Queries += int64(found.Queries)
+					if found.Success {
+						m.Successes++
+					}
+				}
+			}
+		}
+		r.Queries += m.Queries
+	}
+	broken := 0
+	for _, d := range details {
+		if d.Result.Correct {
+			r.Correct++
+			if !d.Result.Robust {
+				broken++
+			}
+		}
+	}
+	if c := e.Controls; c != nil {
+		strongest := report.Curve{Name: "strongest", Confidence: curveConfidence}
+		for _, point := range c.Curve {
+			if !plotted(point.Eps, at) {
+				continue
+			}
+			if err := addPoint(&strongest, point.Eps, len(point.Broken), point.Units); err != nil {
+				return nil, err
+			}
+		}
+		r.Curves = append(r.Curves, strongest)
+	}
+	all := report.Curve{Name: "all methods", Confidence: curveConfidence}
+	if err := addPoint(&all, at, broken, r.Correct); err != nil {
+		return nil, err
+	}
+	r.Curves = slices.DeleteFunc(append(r.Curves, all), func(c report.Curve) bool { return len(c.Points) == 0 })
+	r.Examples, err = p.examples(details)
+	return r, err
+}
+
+// plotted reports whether an eps is near enough the attacker's to be drawn beside it: that
+// of the whole domain is for a check, not for a curve.
+func plotted(eps, at float64) bool { return eps <= 8*at }
+
+func addPoint(c *report.Curve, eps float64, k, n int) error {
+	if n == 0 {
+		return nil
+	}
+	bounds, err := stat.ClopperPearson(k, n, curveConfidence)
+	c.Points = append(c.Points, report.Point{Budget: eps, Rate: float64(k) / float64(n), Lower: bounds.Lower, Upper: bounds.Upper, Successes: k, N: n})
+	return err
+}
+
+func unitText(unit string) string {
+	switch method.Scaling(unit) {
+	case method.ByRange:
+		return "as a share of each feature's range"
+	case method.Deviation:
+		return "in standard deviations of each feature"
+	}
+	return "in the data's own units"
+}
+
+func facts(a assess.Attacker) []report.Fact {
+	list := []report.Fact{
+		{Name: "sees", Value: string(a.Access)}, {Name: "norm", Value: a.Norm},
+		{Name: "eps", Value: fmt.Sprintf("%g, %s", a.Eps, unitText(a.Unit))},
+	}
+	if a.Groups > 0 {
+		list = append(list, report.Fact{Name: "categorical features that may change", Value: fmt.Sprint(a.Groups)})
+	}
+	queries := "any number"
+	if a.Queries > 0 {
+		queries = fmt.Sprintf("%d for each unit and method", a.Queries)
+	}
+	return append(list, report.Fact{Name: "queries", Value: queries})
+}
+
+// shownExamples is how many examples a report shows, the nearest first.
+const shownExamples = 6
+
+// examples shows the adversarial examples that changed least.
+func (p *prepared) examples(details []detail) ([]report.Example, error) {
+	found := slices.DeleteFunc(slices.Clone(details), func(d detail) bool { return d.Example == nil })
+	slices.SortStableFunc(found, func(a, b detail) int { return cmp.Compare(distance(a), distance(b)) })
+	var shown []report.Example
+	for _, d := range found[:min(shownExamples, len(found))] {
+		unit := int(d.Result.Index)
+		if unit < 0 || unit >= p.records.Len() || len(d.Example) != 4*len(p.domain.Low) || max(d.Truth, d.Result.Answer) >= len(p.description.Classes) || min(d.Truth, d.Result.Answer) < 0 {
+			return nil, fmt.Errorf("the record of unit %d does not fit the data: the run folder is damaged", unit)
+		}
+		e := report.Example{Unit: p.records.Number[unit], Method: d.Method, Distance: distance(d),
+			Truth: p.description.Classes[d.Truth], Answer: p.description.Classes[d.Result.Answer]}
+		for _, m := range d.Result.Methods {
+			if m.Method == d.Method {
+				e.Queries = int64(m.Queries)
+			}
+		}
+		clean, changed := p.records.Record(unit), p.rows.Record(decode(d.Example))
+		if err := p.show(&e, clean, changed); err != nil {
+			return nil, err
+		}
+		shown = append(shown, e)
+	}
+	return shown, nil
+}
+
+func distance(d detail) float64 {
+	for _, m := range d.Result.Methods {
+		if m.Method == d.Method {
+			return m.Distance
+		}
+	}
+	return math.Inf(1)
+}
+
+// show adds pictures where the records are images, else what changed in the user's own units.
+func (p *prepared) show(e *report.Example, clean, changed []float32) (err error) {
+	shape := p.records.Schema.RecordShape()
+	if len(shape) == 3 && (shape[0] == 1 || shape[0] == 3) && max(shape[1], shape[2]) <= report.MaxSide &&
+		(p.description.Layout == model.NCHW || p.description.Layout == model.NHWC) {
+		low, high := slices.Min(p.domain.Low), slices.Max(p.domain.High)
+		e.Image, err = report.NewPictures(clean, changed, shape[0], shape[1], shape[2], float64(low), float64(high))
+		return err
+	}
+	e.Changes, err = p.changes(clean, changed)
+	return err
+}
+
+// changes lists the features that changed, the largest change first, by the domain's scale.
+func (p *prepared) changes(clean, changed []float32) ([]report.Feature, error) {
+	schema := p.records.Schema
+	was, err := schema.Decode(clean)
+	if err != nil {
+		return nil, err
+	}
+	is, err := schema.Decode(changed)
+	if err != nil {
+		return nil, err
+	}
+	size := make([]float64, len(was))
+	for i, c := range schema.Columns() {
+		at := c.Feature
+		if len(schema.Features) != len(was) { // of an array, each number is a feature
+			at = i
+		}
+		size[at] = max(size[at], math.Abs(float64(changed[i])-float64(clean[i]))/float64(p.domain.Scale[i]))
+	}
+	var list []int
+	for i := range was {
+		if was[i] != is[i] {
+			list = append(list, i)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b int) int { return cmp.Compare(size[b], size[a]) })
+	var out []report.Feature
+	for _, i := range list {
+		name := fmt.Sprintf("number %d", i+1)
+		if len(schema.Features) == len(was) {
+			name = schema.Features[i].Name
+		}
+		out = append(out, report.Feature{Name: name, From: was[i], To: is[i]})
+	}
+	return out, nil
+}
