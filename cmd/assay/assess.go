@@ -188,7 +188,7 @@ func (u *ui) planned(a *assess.Assessment) {
 		for i, m := range t.Outline.Methods {
 			names[i] = m.Name
 		}
-		u.row("test", "%s: at most %d units, %d queries", t.Title, n, n*t.Outline.Queries)
+		u.row("test", "%s: about %d units, at most %d queries each", t.Title, n, t.Outline.Queries)
 		u.row("", "%s", strings.Join(names, ", "))
 		for _, remark := range t.Outline.Remarks {
 			u.row("", "%s", remark)

@@ -309,9 +309,10 @@ func (e *Engine) Outline(ctx context.Context, s *system.System, p *Plan) (err er
 }
 
 // criterion is a decision's, with the error that it may make among the others of the plan. A
-// sequential plan stops when its own confidence is reached, so it must know of them beforehand.
+// sequential plan stops when its own confidence is reached, and a bound of a cost is within its limit at its
+// own confidence and no more is known of it: both must know of the others beforehand. A fixed plan without costs need not.
 func (p *Plan) criterion(d *PlannedDecision) criteria.Criterion {
-	if d.Criterion.Sampling.Rule == criteria.Sequential {
+	if d.Criterion.Sampling.Rule == criteria.Sequential || len(d.Criterion.Costs) > 0 {
 		return d.Criterion.Among(p.tested())
 	}
 	return d.Criterion
