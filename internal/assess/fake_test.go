@@ -29,6 +29,7 @@ import (
 type coins struct {
 	records int
 	each    func(ctx context.Context, t *Test, units []int) error // called before units are observed
+	shard   map[string]int                                        // units of a shard, by model
 	passed  bool                                                  // what the one check says
 
 	mu    sync.Mutex
@@ -56,8 +57,8 @@ func broken(model string, unit int) bool {
 	return int(h.Sum64()>>20%100) < share
 }
 
-func (c *coins) Outline(context.Context, *Test) (*Outline, error) {
-	return &Outline{Records: c.records, Methods: []report.Method{{Name: "coin"}}, Queries: 1, Seconds: 0.1}, nil
+func (c *coins) Outline(_ context.Context, t *Test) (*Outline, error) {
+	return &Outline{Records: c.records, Shard: c.shard[t.Model], Methods: []report.Method{{Name: "coin"}}, Queries: 1, Seconds: 0.1}, nil
 }
 
 func (c *coins) Observe(ctx context.Context, t *Test, units []int) ([]Observation, error) {
@@ -159,9 +160,9 @@ func (b *bench) write(name, text string) {
 
 // restart begins as a new process does, with nothing known but what is on disk.
 func (b *bench) restart(workers int) {
-	each, records, passed := b.coins.each, b.coins.records, b.coins.passed
+	each, records, passed, shard := b.coins.each, b.coins.records, b.coins.passed, b.coins.shard
 	b.coins = newCoins(records)
-	b.coins.each, b.coins.passed = each, passed
+	b.coins.each, b.coins.passed, b.coins.shard = each, passed, shard
 	b.engine = &Engine{Testers: map[assay.Vulnerability]Tester{assay.Evasion: b.coins}, Workers: workers}
 }
 

@@ -60,7 +60,7 @@ func (p *Plan) Units(t *Test) int {
 			most = max(most, d.Criterion.Sampling.N)
 		}
 	}
-	return min((most+shardSize-1)/shardSize*shardSize, t.Outline.Records)
+	return min(parts(most, t.shardSize())*t.shardSize(), t.Outline.Records)
 }
 
 // lockDigest is what must not change once observations are made.
@@ -87,7 +87,7 @@ const maxRecords = 1 << 28
 // whole reports what keeps a plan that was read from being used.
 func (p *Plan) whole() error {
 	for _, t := range p.Tests {
-		if t == nil || t.Outline == nil || t.Outline.Records < 0 || t.Outline.Records > maxRecords {
+		if t == nil || t.Outline == nil || t.Outline.Records < 0 || t.Outline.Records > maxRecords || t.Outline.Shard < 0 || t.Outline.Shard > shardSize {
 			return errors.New("a test has no outline")
 		}
 	}

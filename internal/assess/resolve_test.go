@@ -144,7 +144,7 @@ func TestRefusedPlans(t *testing.T) {
 	}{
 		"never": {with(`data: test, reason: r, criterion: {limit: 0.02, sampling: {rule: fixed, n: 100, power: 0.05, assumed: 0.001}}`), 2000, 13,
 			"could never decide for a solution, even if not one were bad"},
-		"n that could":      {with(`data: test, reason: r, criterion: {limit: 0.02, sampling: {rule: fixed, n: 100, power: 0.05, assumed: 0.001}}`), 2000, 13, "takes n of at least 149"},
+		"n that could":      {with(`data: test, reason: r, criterion: {limit: 0.02, sampling: {rule: fixed, n: 100, power: 0.05, assumed: 0.001}}`), 2000, 13, "takes n of at least 183"},
 		"power":             {with(`data: test, reason: r, criterion: {sampling: {n: 60}}`), 2000, 13, "it takes n of "},
 		"few records":       {with(`data: test, reason: r, criterion: {sampling: {rule: fixed, n: 900}}`), 500, 13, "test has 500 records, and the plan is to observe 900"},
 		"too few records":   {twoModels, 20, 12, "are the fewest by which this criterion could decide for the solution: give more data"},
@@ -172,13 +172,13 @@ func TestRefusedPlans(t *testing.T) {
 
 // TestPlanTells: what is refused above is allowed with the n that was named.
 func TestPlanTells(t *testing.T) {
-	b := newBench(t, with(`data: test, reason: r, criterion: {limit: 0.02, sampling: {rule: fixed, n: 149, power: 0.05, assumed: 0.001}}`))
+	b := newBench(t, with(`data: test, reason: r, criterion: {limit: 0.02, sampling: {rule: fixed, n: 183, power: 0.05, assumed: 0.001}}`))
 	a, err := b.plan()
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := a.Plan.Decisions[1]
-	if d.Criterion.Sampling.Rule != criteria.Fixed || !strings.HasPrefix(d.Plan, "149 ") || a.Plan.Units(a.Plan.test(d.Test)) != 160 {
+	if d.Criterion.Sampling.Rule != criteria.Fixed || !strings.HasPrefix(d.Plan, "183 ") || a.Plan.Units(a.Plan.test(d.Test)) != 192 {
 		t.Errorf("%+v, %d units", d, a.Plan.Units(a.Plan.test(d.Test)))
 	}
 }

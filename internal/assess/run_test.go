@@ -247,6 +247,35 @@ func TestSequentialStops(t *testing.T) {
 	}
 }
 
+// TestSmallShards: where units cost much each is kept by itself, and a test may be compared with one
+// whose shards are larger.
+func TestSmallShards(t *testing.T) {
+	b := newBench(t, twoModels)
+	b.coins.shard = map[string]int{"hardened-2": 1}
+	r := b.finished()
+	plan := &Plan{}
+	if err := r.Run.Get(planFile, plan); err != nil {
+		t.Fatal(err)
+	}
+	with, err := r.Run.Names(observationsFolder + "/" + plan.Decisions[1].Test)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, err := r.Run.Names(observationsFolder + "/" + plan.Decisions[1].Baseline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(with) < 50 || len(without) != parts(len(with), shardSize) || r.Decisions[1].Ablation.N != len(with) || r.Decisions[1].Outcome != assay.Adequate {
+		t.Errorf("%d units with and %d shards without, compared on %d: %s", len(with), len(without), r.Decisions[1].Ablation.N, r.Decisions[1].Reason)
+	}
+	want := files(t, b.run())
+	other := newBench(t, twoModels)
+	other.key, other.coins.shard = b.key, b.coins.shard
+	other.restart(5)
+	other.finished()
+	same(t, "five workers", files(t, other.run()), want)
+}
+
 // TestTesterFails: the error names the test, nothing that was observed is lost, and the same command goes on.
 func TestTesterFails(t *testing.T) {
 	whole := newBench(t, twoModels)

@@ -204,6 +204,9 @@ func (t *Tester) Outline(ctx context.Context, test *assess.Test) (*assess.Outlin
 	}
 	defer release()
 	o := &assess.Outline{Records: p.records.Len(), Queries: p.battery.Most(target), Remarks: slices.Clone(p.remarks)}
+	if p.remote {
+		o.Shard = 1 // what was asked about a unit was paid for, and is kept
+	}
 	for _, m := range p.battery.Methods(target) {
 		d := m.Describe()
 		facts := []report.Fact{}
