@@ -71,8 +71,7 @@ func (u *ui) fail(err error, json bool) {
 	if json {
 		_ = u.json(map[string]jsonError{"error": newJSONError(err)}) // the sentence is printed even so
 	}
-	switch {
-	case errors.Is(err, context.Canceled):
+	if errors.Is(err, context.Canceled) {
 		u.note("interrupted")
 		return
 	}

@@ -67,6 +67,9 @@ func (t *Tester) Observe(ctx context.Context, test *assess.Test, units []int) ([
 		return nil, err
 	}
 	defer release()
+	if slices.ContainsFunc(units, func(u int) bool { return u < 0 || u >= p.records.Len() }) {
+		return nil, fmt.Errorf("%s has %d records, and the units %v are not all among them: the plan is about other data", test.Data, p.records.Len(), units)
+	}
 	inputs := p.rows.Inputs(p.records.Dataset, units)
 	results, err := p.battery.Observe(ctx, target, inputs, p.options(test))
 	if err != nil {
