@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -18,7 +19,7 @@ import (
 // Resolve says what is to be decided of a system: each of its goals with the
 // catalogue's attacker and criterion, as far as the system's description does not replace them. It
 // opens neither models nor data.
-func Resolve(s *system.System, c *catalog.Catalog) (*Plan, error) {
+func (e *Engine) Resolve(s *system.System, c *catalog.Catalog) (*Plan, error) {
 	if err := s.Check(known(c)); err != nil {
 		return nil, err
 	}
@@ -29,9 +30,14 @@ func Resolve(s *system.System, c *catalog.Catalog) (*Plan, error) {
 		Catalogue: report.Catalogue{Version: c.Version},
 	}
 	for _, o := range c.Overrides {
+		for _, path := range s.Catalogues { // as the description names them, wherever it lies
+			if at, ok := strings.CutPrefix(o.Where, s.Path(path)+":"); ok {
+				o.Where = path + ":" + at
+			}
+		}
 		p.Catalogue.Overrides = append(p.Catalogue.Overrides, report.Override(o))
 	}
-	r := &resolver{plan: p, system: s, catalog: c}
+	r := &resolver{plan: p, system: s, catalog: c, testers: e.Testers}
 	for _, part := range s.Cases() {
 		if err := r.decision(part); err != nil {
 			return nil, err
@@ -71,6 +77,14 @@ type resolver struct {
 	plan    *Plan
 	system  *system.System
 	catalog *catalog.Catalog
+	testers map[assay.Vulnerability]Tester
+}
+
+// where gives the place of a field as it is the same wherever the description lies.
+func (r *resolver) where(path string) string {
+	at := r.system.Where(path)
+	at.File = filepath.Base(at.File)
+	return at.String()
 }
 
 // decision plans the decision on one solution and goal.
@@ -98,6 +112,8 @@ func (r *resolver) decision(part system.Case) error {
 		d.Untested = "no method of Assay tests an organizational solution by itself"
 	case err != nil:
 		d.Untested = err.Error()
+	case r.testers[goal.Cell.Vulnerability] == nil:
+		d.Untested = fmt.Sprintf("no method of Assay tests goals of %s", goal.Cell.Vulnerability)
 	}
 	if d.Untested == "" {
 		if err := r.test(&d, part, base, &attacker); err != nil {
@@ -156,7 +172,7 @@ func (r *resolver) withoutComparison(d *PlannedDecision, g *system.Goal) {
 		}
 		r.plan.Catalogue.Overrides = append(r.plan.Catalogue.Overrides, report.Override{
 			What: fmt.Sprintf("%s for %s: cost %s", d.Goal, d.Solution, c.Metric), From: fmt.Sprintf("%s %g", c.Relation, c.Limit), To: "left out",
-			Reason: "No model without the solution is named, so there is nothing to compare with.", Where: r.system.Where(g.At).String(),
+			Reason: "No model without the solution is named, so there is nothing to compare with.", Where: r.where(g.At),
 		})
 		return true
 	})
@@ -166,7 +182,7 @@ func (r *resolver) override(g *system.Goal, changes []system.Change) {
 	for _, c := range changes {
 		r.plan.Catalogue.Overrides = append(r.plan.Catalogue.Overrides, report.Override{
 			What: fmt.Sprintf("%s for %s: %s", g.Goal, g.Solution, c.Field), From: c.From, To: c.To,
-			Reason: g.Reason, Where: r.system.Where(g.At + "." + c.Field).String(),
+			Reason: g.Reason, Where: r.where(g.At + "." + c.Field),
 		})
 	}
 }
@@ -293,9 +309,10 @@ func (e *Engine) Outline(ctx context.Context, s *system.System, p *Plan) (err er
 }
 
 // criterion is a decision's, with the error that it may make among the others of the plan. A
-// sequential plan stops when its own confidence is reached, so it must know of them beforehand.
+// sequential plan stops when its own confidence is reached, and a bound of a cost is within its limit at its
+// own confidence and no more is known of it: both must know of the others beforehand. A fixed plan without costs need not.
 func (p *Plan) criterion(d *PlannedDecision) criteria.Criterion {
-	if d.Criterion.Sampling.Rule == criteria.Sequential {
+	if d.Criterion.Sampling.Rule == criteria.Sequential || len(d.Criterion.Costs) > 0 {
 		return d.Criterion.Among(p.tested())
 	}
 	return d.Criterion

@@ -166,6 +166,9 @@ func (t *Tester) read(ctx context.Context, d *system.Data, schema *dataset.Schem
 	case read.Y == nil:
 		return nil, t.system.Mistake(d.At, "%s has no labels: name their column by label, or their file by labels", d.File)
 	}
+	if classes := read.Schema.Label.Classes; len(classes) > 0 && !slices.ContainsFunc(read.Y, func(y int32) bool { return y != read.Y[0] }) {
+		return nil, t.system.Mistake(d.At+".file", "all %d records of %s are of the class %q, and what is found on them says nothing of the other classes: give records of each", read.Len(), d.File, classes[read.Y[0]])
+	}
 	r := &records{read, read.Statistics()}
 	t.data[key] = r
 	return r, nil
