@@ -59,7 +59,7 @@ func TestKilled(t *testing.T) {
 	_ = started.Wait()
 	want := contents(t, c.path("runs"))
 	kills := 0
-	for _, shards := range []int{1, 3, 6} {
+	for _, shards := range []int{1, 4} {
 		killed := c.again()
 		cmd := killed.start("assess", killed.folder, "--workers", "1")
 		ended := make(chan struct{})
@@ -199,8 +199,12 @@ func TestTestsThatCannotFail(t *testing.T) {
 			c.write("assay.yaml", strings.ReplaceAll(clinicSystem, attacker, "attacker: {access: gradients, eps: 0}"))
 		}, []string{"invalid"}, "nothing may change"},
 		"three records": {func(c *clinic) {
-			lines := strings.SplitAfter(contents(t, c.folder)["test.csv"], "\n")
-			c.write("test.csv", strings.Join(lines[:4], ""))
+			left := map[bool]int{true: 2, false: 1} // of the malignant, and of the others
+			c.lines(func(line string) bool {
+				malignant := strings.Contains(line, "malignant")
+				left[malignant]--
+				return left[malignant] >= 0
+			})
 			c.write("assay.yaml", strings.NewReplacer(", without: undefended", "", "sampling: {rule: fixed, n: 90, assumed: 0.05}", "sampling: {rule: census}").Replace(clinicSystem))
 		}, []string{"invalid", "undecided"}, ""},
 		"an attack that may change nothing": {func(c *clinic) {
