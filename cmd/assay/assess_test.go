@@ -199,13 +199,8 @@ func TestTestsThatCannotFail(t *testing.T) {
 			c.write("assay.yaml", strings.ReplaceAll(clinicSystem, attacker, "attacker: {access: gradients, eps: 0}"))
 		}, []string{"invalid"}, "nothing may change"},
 		"three records": {func(c *clinic) {
-			left := map[bool]int{true: 2, false: 1} // of the malignant, and of the others
-			c.lines(func(line string) bool {
-				malignant := strings.Contains(line, "malignant")
-				left[malignant]--
-				return left[malignant] >= 0
-			})
-			c.write("assay.yaml", strings.NewReplacer(", without: undefended", "", "sampling: {rule: fixed, n: 90, assumed: 0.05}", "sampling: {rule: census}").Replace(clinicSystem))
+			count := 0 // the first three are of one class
+			c.lines(func(string) bool { count++; return count <= 3 })
 		}, []string{"invalid", "undecided"}, ""},
 		"an attack that may change nothing": {func(c *clinic) {
 			schema := strings.ReplaceAll(contents(t, c.folder)["schema.yaml"], ", immutable: true", "")
