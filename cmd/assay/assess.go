@@ -241,6 +241,11 @@ func (f *systemFlags) assess(ctx context.Context, u *ui, folder, keyPath string)
 	if err != nil {
 		return err
 	}
+	for _, t := range a.Plan.Tests {
+		for _, remark := range t.Outline.Remarks {
+			u.note("%s: %s", t.Title, remark)
+		}
+	}
 	changed, err := a.Changed()
 	if err != nil {
 		return err

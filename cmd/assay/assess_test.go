@@ -59,7 +59,7 @@ func TestKilled(t *testing.T) {
 	_ = started.Wait()
 	want := contents(t, c.path("runs"))
 	kills := 0
-	for _, shards := range []int{1, 3, 6} {
+	for _, shards := range []int{1, 4} {
 		killed := c.again()
 		cmd := killed.start("assess", killed.folder, "--workers", "1")
 		ended := make(chan struct{})
@@ -199,9 +199,8 @@ func TestTestsThatCannotFail(t *testing.T) {
 			c.write("assay.yaml", strings.ReplaceAll(clinicSystem, attacker, "attacker: {access: gradients, eps: 0}"))
 		}, []string{"invalid"}, "nothing may change"},
 		"three records": {func(c *clinic) {
-			lines := strings.SplitAfter(contents(t, c.folder)["test.csv"], "\n")
-			c.write("test.csv", strings.Join(lines[:4], ""))
-			c.write("assay.yaml", strings.NewReplacer(", without: undefended", "", "sampling: {rule: fixed, n: 90, assumed: 0.05}", "sampling: {rule: census}").Replace(clinicSystem))
+			count := 0 // the first three are of one class
+			c.lines(func(string) bool { count++; return count <= 3 })
 		}, []string{"invalid", "undecided"}, ""},
 		"an attack that may change nothing": {func(c *clinic) {
 			schema := strings.ReplaceAll(contents(t, c.folder)["schema.yaml"], ", immutable: true", "")

@@ -1,7 +1,6 @@
 package assess
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -272,8 +271,8 @@ func matrix(s *system.System) []report.Cell {
 	return cells
 }
 
-// Outline completes a plan by opening its models and data, and refuses what could never
-// decide: a plan with too few units for its criterion, or data with too few for the plan.
+// Outline completes a plan by opening its models and data, and refuses a criterion whose plan could
+// never decide. Data with too few records for the plan are remarked upon.
 func (e *Engine) Outline(ctx context.Context, s *system.System, p *Plan) (err error) {
 	for _, t := range p.Tests {
 		if t.Outline, err = e.Testers[t.Vulnerability].Outline(ctx, t); err != nil {
@@ -291,21 +290,29 @@ func (e *Engine) Outline(ctx context.Context, s *system.System, p *Plan) (err er
 		if err != nil {
 			return s.Mistake(at, "%v", err)
 		}
-		records := p.test(d.Test).Outline.Records
-		if least := cmp.Or(plan.Least, 1); d.Criterion.Sampling.Rule != criteria.Census && least > records {
-			return s.Mistake(goals[i].Goal.At+".data", "%s has %d records, and %d are the fewest by which this criterion could decide for the solution: give more data", d.Data, records, least)
-		}
-		if d.Criterion.Sampling.Rule == criteria.Fixed && plan.N > records {
-			return s.Mistake(goals[i].Goal.At+".data", "%s has %d records, and the plan is to observe %d: give more data, or a smaller n (at least %d)", d.Data, records, plan.N, plan.Least)
-		}
-		for _, cost := range plan.Costs {
-			if cost.Least > min(records, maxClean) {
-				return s.Mistake(goals[i].Goal.At+".data", "%s has %d records, and it takes at least %d to show that %s is within its limit: give more data, or another limit", d.Data, records, cost.Least, cost.Metric)
-			}
+		if text := lacking(plan, d, p.test(d.Test).Outline.Records); text != "" {
+			t := p.test(d.Test)
+			t.Outline.Remarks = append(t.Outline.Remarks, text)
 		}
 		d.Plan = plan.String()
 	}
 	return nil
+}
+
+// lacking says what data are too few for. It is no error: what there is is observed, and the
+// decision says itself that it is undecided, or invalid, and how many more it takes.
+func lacking(plan criteria.Plan, d *PlannedDecision, records int) string {
+	fewest := max(plan.Least, 1)
+	if d.Criterion.Sampling.Rule == criteria.Fixed {
+		fewest = plan.N
+	}
+	for _, cost := range plan.Costs {
+		fewest = max(fewest, cost.Least)
+	}
+	if records >= fewest {
+		return ""
+	}
+	return fmt.Sprintf("%s has %d records, and it takes at least %d to decide on %s: give more data", d.Data, records, fewest, d.ID)
 }
 
 // criterion is a decision's, with the error that it may make among the others of the plan. A

@@ -146,9 +146,6 @@ func TestRefusedPlans(t *testing.T) {
 			"could never decide for a solution, even if not one were bad"},
 		"n that could":      {with(`data: test, reason: r, criterion: {limit: 0.02, sampling: {rule: fixed, n: 100, power: 0.05, assumed: 0.001}}`), 2000, 13, "takes n of at least 183"},
 		"power":             {with(`data: test, reason: r, criterion: {sampling: {n: 60}}`), 2000, 13, "it takes n of "},
-		"few records":       {with(`data: test, reason: r, criterion: {sampling: {rule: fixed, n: 900}}`), 500, 13, "test has 500 records, and the plan is to observe 900"},
-		"too few records":   {twoModels, 20, 12, "are the fewest by which this criterion could decide for the solution: give more data"},
-		"cost":              {with(`data: test, reason: r, criterion: {costs: [{metric: clean-accuracy-loss, relation: at-most, limit: 0.001}]}`), 2000, 13, "to show that clean-accuracy-loss is within its limit"},
 		"cost of no method": {with(`data: test, reason: r, criterion: {costs: [{metric: latency-p95, relation: at-most, limit: 5}]}`), 2000, 13, "no method measures the cost latency-p95"},
 		"norm without eps":  {with(`data: test, reason: r, attacker: {norm: L2}`), 2000, 13, "state eps as well"},
 		"unit without eps":  {with(`data: test, reason: r, attacker: {unit: std}`), 2000, 13, "state eps as well"},
@@ -166,6 +163,34 @@ func TestRefusedPlans(t *testing.T) {
 		}
 		if len(b.coins.calls) != 0 {
 			t.Errorf("%s: something was observed", name)
+		}
+	}
+}
+
+// TestLacking: data with too few records are remarked upon, and are no error.
+func TestLacking(t *testing.T) {
+	for name, c := range map[string]struct {
+		description string
+		records     int
+		want        string
+	}{
+		"fixed":      {with(`data: test, reason: r, criterion: {sampling: {rule: fixed, n: 900}}`), 500, "test has 500 records, and it takes at least 900 to decide"},
+		"sequential": {twoModels, 20, "test has 20 records, and it takes at least "},
+		"cost":       {with(`data: test, reason: r, criterion: {costs: [{metric: clean-accuracy-loss, relation: at-most, limit: 0.001}]}`), 2000, "test has 2000 records, and it takes at least "},
+		"enough":     {twoModels, 2000, ""},
+	} {
+		b := newBench(t, c.description)
+		b.coins.records = c.records
+		a, err := b.plan()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var all []string
+		for _, planned := range a.Plan.Tests {
+			all = append(all, planned.Outline.Remarks...)
+		}
+		if text := strings.Join(all, "\n"); !strings.Contains(text, c.want) || (text == "") != (c.want == "") {
+			t.Errorf("%s: %q", name, text)
 		}
 	}
 }

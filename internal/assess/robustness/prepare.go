@@ -102,6 +102,9 @@ func (t *Tester) newPrepared(ctx context.Context, test *assess.Test) (_ *prepare
 	if err := p.constrain(t.system, d, test); err != nil {
 		return nil, err
 	}
+	if y := p.records.Y; !slices.ContainsFunc(y, func(c int32) bool { return c != y[0] }) {
+		p.remarks = append(p.remarks, fmt.Sprintf("all %d records of %s are of the class %q: what is found on them says nothing of other classes", len(y), d.Name, p.records.Schema.Label.Classes[y[0]]))
+	}
 	p.battery.Shape, p.battery.Layout = p.description.Shape, p.description.Layout
 	if text := target.Misfit(p.records.Dataset, p.description); text != "" {
 		p.remarks = append(p.remarks, text)
@@ -165,9 +168,6 @@ func (t *Tester) read(ctx context.Context, d *system.Data, schema *dataset.Schem
 		return nil, t.system.Mistake(d.At+".file", "%s has no records", d.File)
 	case read.Y == nil:
 		return nil, t.system.Mistake(d.At, "%s has no labels: name their column by label, or their file by labels", d.File)
-	}
-	if classes := read.Schema.Label.Classes; len(classes) > 0 && !slices.ContainsFunc(read.Y, func(y int32) bool { return y != read.Y[0] }) {
-		return nil, t.system.Mistake(d.At+".file", "all %d records of %s are of the class %q, and what is found on them says nothing of the other classes: give records of each", read.Len(), d.File, classes[read.Y[0]])
 	}
 	r := &records{read, read.Statistics()}
 	t.data[key] = r
