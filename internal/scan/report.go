@@ -66,6 +66,25 @@ func (r *Report) Entry(ctx context.Context, f *File) error {
 	return err
 }
 
+// Data has an entry scanned that its container's format takes for plain numbers, such as
+// the storage of a tensor. Only what is known to be dangerous in it counts, since numbers
+// can begin as any format does; it must still be readable to its end.
+func (r *Report) Data(ctx context.Context, f *File) error {
+	w, memory := r.work, r.work.memory
+	before := slices.Clone(w.findings)
+	status, _, err := w.file(ctx, f)
+	w.memory = memory
+	if status == Found || err != nil {
+		r.children = r.children.Worse(status)
+		return err
+	}
+	w.findings = before
+	if _, err := f.whole(ctx); err != nil {
+		r.Undecided("unreadable", f.Place(0, ""), fmt.Sprintf("It could not be read in full: %v.", err), "Get the file again from its source, or leave it out.")
+	}
+	return ctx.Err()
+}
+
 // gaps are the parts of a file that no extent covers.
 func gaps(extents []extent, size int64) []extent {
 	slices.SortFunc(extents, func(a, b extent) int { return cmp.Compare(a.from, b.from) })
@@ -139,7 +158,7 @@ func (w *work) file(ctx context.Context, f *File) (status Status, format string,
 	}
 	status, format = Clean, ""
 	for _, s := range w.runner.Scanners {
-		if !s.Match(p) {
+		if s.Describe().Last || !s.Match(p) {
 			continue
 		}
 		if format != "" {
@@ -183,6 +202,19 @@ func (w *work) unmatched(ctx context.Context, f *File, p Probe, r *Report, unrea
 	}
 	if format != "" {
 		return NotAModel, format, nil
+	}
+	for _, s := range w.runner.Scanners {
+		if !s.Describe().Last || !s.Match(p) {
+			continue
+		}
+		if err := w.scan(ctx, s, f, r); err != nil {
+			if err := unread(err); err != nil {
+				return Undecided, "unknown", err
+			}
+		}
+		if len(r.extents) > 0 {
+			return Clean, s.Describe().Name, w.rest(ctx, f, r, f.size)
+		}
 	}
 	message := "Its content is of no format that is known, so what loading it would do is not known either."
 	if f.Depth > 0 {
