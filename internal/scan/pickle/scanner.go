@@ -55,6 +55,9 @@ func begins(ctx context.Context, head []byte, all bool) bool {
 	if len(head) >= 2 && head[0] == '\x80' && head[1] <= 5 {
 		return true
 	}
+	if bytes.HasPrefix(head, []byte("PK")) {
+		return false // a zip archive: as an opcode P asks for an object by a text, which no loader answers
+	}
 	acted := false
 	m := trialOf(ctx, head, &acted)
 	err, stopped := m.loop()

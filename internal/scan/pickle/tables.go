@@ -91,7 +91,7 @@ numpy.distutils numpy.testing._private.extbuild numpy.distutils.exec_command:exe
 mlflow.projects fabric invoke paramiko
 critical! it runs Python code of the file's choice
 builtins:eval builtins:exec builtins:compile builtins:execfile builtins:apply builtins:__import__ builtins:breakpoint builtins:input
-runpy code codeop bdb pdb cProfile profile timeit trace doctest idlelib lib2to3 site sitecustomize
+runpy code codeop interpreters _interpreters _xxsubinterpreters bdb pdb cProfile profile timeit trace doctest idlelib lib2to3 site sitecustomize
 torch.utils.bottleneck torch.jit.unsupported_tensor_ops torch.fx torch._dynamo torch.jit:load torch.jit._script torch.utils.data.datapipes torch.package torch.hub
 numpy.testing numpy.f2py pandas.eval:eval pandas.core.computation pandas:eval
 numexpr sympy:sympify ast:literal_eval IPython jupyter_client xmlrpc.server
@@ -120,7 +120,7 @@ critical! it opens a file, a connection or a library
 builtins:open io:open io:FileIO io:open_code _io:open _io:FileIO _io:open_code codecs:open tempfile shutil pathlib:Path.write_text pathlib:Path.write_bytes pathlib:Path.unlink glob fileinput linecache mmap
 logging logging.handlers logging.config distutils.file_util zipfile tarfile sqlite3 gzip:open bz2:open lzma:open
 socket _socket ssl _ssl socketserver http urllib ftplib smtplib poplib imaplib nntplib telnetlib xmlrpc wsgiref requests aiohttp httpx urllib3 websocket
-numpy:fromfile numpy:memmap numpy:save numpy:savez numpy:savetxt numpy:DataSource numpy.lib._datasource torch:save torch.serialization:save pandas:read_csv pandas:read_html pandas:read_sql pandas:DataFrame.to_csv
+numpy:fromfile numpy:memmap numpy:save numpy:savez numpy:savetxt numpy:DataSource numpy.lib._datasource torch:save torch.serialization:save pandas.io pandas:read_csv pandas:read_html pandas:read_sql pandas:DataFrame.to_csv
 winreg _winapi msilib nturl2path pwd grp spwd resource fcntl termios tty curses readline
 high! it prints, waits or does what has no part in loading a model
 builtins:print builtins:exit builtins:quit builtins:help builtins:dir builtins:hash builtins:id builtins:callable builtins:copyright builtins:credits builtins:license time:sleep warnings
