@@ -94,7 +94,8 @@ func (m *machine) loop() (err error, stopped bool) {
 			return err, stopped
 		}
 		stopped = true
-		if m.in.pos >= len(m.in.buf) && !m.in.fill(1) {
+		m.in.fill(window)
+		if len(bytes.TrimSpace(m.in.buf[m.in.pos:])) == 0 {
 			return nil, true
 		}
 	}
