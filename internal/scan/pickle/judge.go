@@ -17,6 +17,7 @@ type judge struct {
 	extensions map[int64]value // of copyreg, as far as the stream itself adds them
 	told       map[string]int
 	nested     []section // other pickles in bytes, which what was called would load
+	copies     [][]byte  // and those whose place is not known
 	storages   map[string]storage
 	acted      bool // something was called or changed
 }

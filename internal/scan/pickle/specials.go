@@ -214,15 +214,17 @@ func checkNested(j *judge, c *called) value {
 	switch {
 	case v.kind() == large:
 		n := j.m.heap.node(v)
-		j.nested = append(j.nested, section{"bytes given to " + j.show(c.callee), n.at, n.length})
+		j.nested = append(j.nested, section{"bytes given to " + j.show(c.callee), n.at, int64(n.args)})
 	case v.kind() == blob && j.in.at != nil:
 		offset, length := j.in.span(v)
 		j.nested = append(j.nested, section{"bytes given to " + j.show(c.callee), offset, length})
+	case v.kind() == blob: // the content is read forwards: where the bytes are is not known any more, but they are
+		j.copies = append(j.copies, slices.Clone(j.in.raw(v)))
 	default:
 		return j.unsure("pickle-unknown-call", j.show(c.callee), c.op, fmt.Sprintf("Loading it calls %s on bytes that are not in the file as such, and could not be followed.", j.show(c.callee)), j.trace(c.result))
 	}
-	if len(j.nested) > 1000 {
-		j.nested = j.nested[:1000]
+	if len(j.nested)+len(j.copies) > 1000 {
+		j.nested, j.copies = nil, nil
 		return j.unsure("pickle-unknown-call", j.show(c.callee), c.op, "It loads more than 1000 files within the file.", nil)
 	}
 	return c.result
