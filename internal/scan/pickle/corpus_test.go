@@ -123,6 +123,7 @@ func crafted() map[string][]byte {
 	raw("padded", strings.Repeat("N0", 1<<17)+system+pwn)
 	raw("long-literal-first", "X\x00\x00\x10\x00"+strings.Repeat("a", 1<<20)+"0"+system+pwn)
 
+	out["reduce-of-python-2"] = scantest.Evil(2, "__builtin__", "reduce", "x", "y")
 	evil := scantest.Evil(4, "os", "system", "echo pwned")
 	good := scantest.New(4).Int(1).Stop()
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
@@ -296,6 +297,7 @@ func shapes() map[string]func(p *scantest.Pickle) {
 				p.Global("datetime", "datetime").Call(func() { p.Blob(make([]byte, 10)) })
 				p.Global("decimal", "Decimal").Call(func() { p.Text("1.5") })
 				p.Global("builtins", "set").Call(func() { p.List(func() { p.Int(1) }) })
+				p.Global("__builtin__", "xrange").Call(func() { p.Int(0).Int(3).Int(1) })
 				p.Global("builtins", "type").Call(func() { p.Op('N') })
 				p.Global("collections", "defaultdict").Call(func() { p.Global("builtins", "list") })
 				p.Global("functools", "partial").Call(func() { p.Global("torch.nn.functional", "relu") })

@@ -80,13 +80,29 @@ func (j *judge) unsure(rule, subject, op, message string, trace []string) value 
 	return j.m.heap.add(node{kind: object, flags: unsafe, at: j.m.at})
 }
 
-// python2 are modules by the names that protocols before 3 have them under.
-var python2 = map[string]string{"__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "_pickle", "commands": "subprocess", "UserDict": "collections", "UserList": "collections", "UserString": "collections", "__builtins__": "builtins", "exceptions": "builtins", "urllib2": "urllib.request", "httplib": "http.client", "_abcoll": "collections.abc"}
+// python2 are modules by the names of Python 2, which unpicklers map for protocols before 3
+// (CPython's Lib/_compat_pickle.py), and python2Names objects in them.
+var (
+	python2 = map[string]string{
+		"__builtin__": "builtins", "__builtins__": "builtins", "exceptions": "builtins", "copy_reg": "copyreg", "cPickle": "_pickle", "commands": "subprocess",
+		"UserDict": "collections", "UserList": "collections", "UserString": "collections", "urllib2": "urllib.request", "httplib": "http.client",
+		"SocketServer": "socketserver", "BaseHTTPServer": "http.server", "SimpleHTTPServer": "http.server", "CGIHTTPServer": "http.server", "xmlrpclib": "xmlrpc.client",
+		"anydbm": "dbm", "whichdb": "dbm", "dumbdbm": "dbm.dumb", "gdbm": "dbm.gnu", "dbhash": "dbm.bsd", "_abcoll": "collections.abc",
+	}
+	python2Names = map[string][2]string{
+		"builtins xrange": {"builtins", "range"}, "builtins long": {"builtins", "int"}, "builtins unicode": {"builtins", "str"}, "builtins basestring": {"builtins", "str"},
+		"builtins unichr": {"builtins", "chr"}, "builtins raw_input": {"builtins", "input"}, "builtins intern": {"sys", "intern"}, "builtins reduce": {"functools", "reduce"},
+		"itertools imap": {"builtins", "map"}, "itertools ifilter": {"builtins", "filter"}, "itertools izip": {"builtins", "zip"},
+	}
+)
 
 // global gives the object of a module and a name, which may be one of a class or submodule.
 func (j *judge) global(module, name, op string) value {
 	if to, ok := python2[module]; ok {
 		module = to
+	}
+	if to, ok := python2Names[module+" "+name]; ok {
+		module, name = to[0], to[1]
 	}
 	key := module + " " + name
 	if i, ok := j.index[key]; ok {

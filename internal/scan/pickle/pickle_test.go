@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"reflect"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -197,4 +199,26 @@ func FuzzScan(f *testing.F) {
 			t.Errorf("first %+v\nthen %+v", r, again)
 		}
 	})
+}
+
+// TestAdvisories holds that each case that docs/scan-advisories.md names is in the corpus,
+// which TestQuality holds to be found.
+func TestAdvisories(t *testing.T) {
+	doc, err := os.ReadFile("../../../docs/scan-advisories.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, s := range malicious() {
+		names[s.name] = true
+	}
+	cases := regexp.MustCompile("\\| `([^`]+)` \\|\\n").FindAllStringSubmatch(string(doc), -1)
+	if len(cases) < 60 {
+		t.Fatalf("only %d advisories name a case", len(cases))
+	}
+	for _, c := range cases {
+		if !names[c[1]] {
+			t.Errorf("there is no case %s", c[1])
+		}
+	}
 }
