@@ -113,7 +113,9 @@ func find(module, name string) entry {
 		return e
 	}
 	root, _, _ := strings.Cut(module, ".")
-	if python()[root] {
+	// Modules whose names begin with an underscore are private to Python's library, also
+	// those that it does not have yet.
+	if python()[root] || strings.HasPrefix(root, "_") && !strings.HasPrefix(root, "__") {
 		last := name[strings.LastIndexByte(name, '.')+1:]
 		return entry{verdict: library, severity: scan.High, does: "a function of Python's own library that no model needs to be loaded",
 			function: !classLike.MatchString(last) || strings.Contains(name, ".")}
