@@ -145,7 +145,8 @@ func (m *machine) put(i uint64, v value) error {
 }
 
 func (m *machine) get(i uint64) error {
-	v, ok := vacant, true
+	var v value
+	ok := true
 	if i < uint64(len(m.memo)) {
 		v = m.memo[i]
 	} else {
