@@ -247,6 +247,9 @@ func (j *judge) build(target, state value) error {
 }
 
 func (j *judge) state(target, state value) error {
+	if state.kind() == global {
+		j.handed(state)
+	}
 	n := *j.m.heap.node(target)
 	if n.flags&unsafe == 0 && (state.kind() == dict || state.kind() == tuple) && j.m.heap.node(state).flags&dunderKey != 0 {
 		j.acted = true
@@ -278,6 +281,15 @@ func (j *judge) hook(state value) string {
 		}
 	}
 	return ""
+}
+
+// handed judges an object that is not called but becomes part of something: a callable of
+// which it depends on the arguments what it does may be called there with any.
+func (j *judge) handed(v value) {
+	if g := j.imported(v); g.entry.verdict == allowed && g.entry.check != nil && !g.entry.value {
+		g.used = true
+		j.tell("pickle-unknown-import", scan.Unknown, g.String(), "", fmt.Sprintf("It hands %s over to others, and with what arguments it will be called is not known.", g), nil)
+	}
 }
 
 // extend judges items added to an object that is no list, dict or set of the stream's own.

@@ -163,6 +163,9 @@ func (m *machine) get(i uint64) error {
 func (m *machine) container(k kind, items []value, most int) value {
 	n := node{kind: k, at: m.at}
 	for i, v := range items {
+		if v.kind() == global {
+			m.judge.handed(v)
+		}
 		if k == tuple && (v.kind() == dict || v.kind() == tuple) && m.heap.node(v).flags&dunderKey != 0 || k == dict && i%2 == 0 && v&dunder != 0 {
 			n.flags |= dunderKey
 		}
@@ -181,15 +184,21 @@ func (m *machine) extend(target value, items []value, op string) {
 	switch target.kind() {
 	case list, dict, set:
 		n := m.heap.node(target)
-		if target.kind() == dict {
-			for i := 0; i < len(items); i += 2 {
-				if items[i]&dunder != 0 {
-					n.flags |= dunderKey
-				}
+		for i, v := range items {
+			if v&dunder != 0 && i%2 == 0 && target.kind() == dict {
+				n.flags |= dunderKey
+			}
+			if v.kind() == global {
+				m.judge.handed(v)
 			}
 		}
 		m.heap.keep(n, items, mostItems)
 	default:
+		for _, v := range items {
+			if v.kind() == global {
+				m.judge.handed(v)
+			}
+		}
 		m.judge.extend(target, op)
 	}
 }

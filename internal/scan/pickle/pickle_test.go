@@ -222,3 +222,35 @@ func TestAdvisories(t *testing.T) {
 		}
 	}
 }
+
+// TestUndecided holds what is not known to be harmless, and would be called clean by mistake.
+func TestUndecided(t *testing.T) {
+	text := func(s string) string { return "\x8c" + string(rune(len(s))) + s }
+	p := scantest.New(3)
+	joblibArray(p, "f8", 8)
+	array := append([]byte("cours\nModel\n)R."), make([]byte, 64)...)[:64]
+	for name, body := range map[string]string{
+		"a class of the user's":       text("ours") + text("Model") + "\x93)\x81}b",
+		"an import":                   text("ours.models") + text("Net") + "\x93",
+		"the program's own class":     text("__main__") + text("Net") + "\x93)\x81",
+		"the registry":                "\x82\x01)R",
+		"a persistent id":             text("storage") + "Q",
+		"a persistent id as text":     "P1\n",
+		"a handed-over loader":        text("numpy.random._pickle") + text("__generator_ctor") + "\x93C\x02xx" + text("torch.storage") + text("_load_from_bytes") + "\x93\x86R",
+		"a loader, used and handed":   text("torch.storage") + text("_load_from_bytes") + "\x93\x94C\x02N.\x85R0" + text("numpy.random._pickle") + text("__generator_ctor") + "\x93C\x02xxh\x00\x86R",
+		"a default by getattr":        text("collections") + text("defaultdict") + "\x93" + text("builtins") + text("getattr") + "\x93\x85R",
+		"a file by a class":           text("xgboost.core") + text("DMatrix") + "\x93" + text("/etc/passwd") + "\x85R",
+		"an odd encoding":             text("_codecs") + text("encode") + "\x93" + text("x") + text("zlib_codec") + "\x86R",
+		"a call of an object":         text("collections") + text("OrderedDict") + "\x93)R)R",
+		"a future protocol":           "\x80\x06N",
+		"a partial of what it is not": text("functools") + text("partial") + "\x93" + text("ours") + text("f") + "\x93\x85R",
+	} {
+		if r := scanned(t, name, []byte("\x80\x04"+body+".")); r.Status != scan.Undecided {
+			t.Errorf("%s is %s: %v", name, r.Status, r.Findings)
+		}
+	}
+	data := append(append(p.Bytes(), array...), '.')
+	if r := scanned(t, "joblib", data); r.Status != scan.Undecided || r.Findings[0].Rule != "pickle-ambiguous" {
+		t.Errorf("an array of opcodes is %s: %v", r.Status, r.Findings)
+	}
+}
