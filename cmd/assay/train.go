@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +22,8 @@ import (
 // trainFlags are the flags of assay train.
 type trainFlags struct {
 	data                 dataFlags
-	testData             string
+	harden               hardenFlags
+	testData, testOut    string
 	arch, widths         string
 	out, format, augment string
 	validation, test     float64
@@ -41,7 +44,8 @@ The data are split into parts to train on, for validation and to test on. A new
 model takes the data in their own units: it standardizes them itself. A model that
 is given as --arch is trained further as it is.`,
 		Example: `  assay train --data examples/diagnosis/breast_cancer.csv --label diagnosis --out model.onnx
-  assay train --data train-images-idx3-ubyte.gz --arch cnn --augment crop --out digits.onnx`,
+  assay train --data train-images-idx3-ubyte.gz --arch cnn --augment crop --out digits.onnx
+  assay train --data patients.csv --label outcome --harden pgd --unit std --eps 0.3 --test-out test.csv --out hardened.onnx`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if f.method != string(train.AdamW) && !c.Flags().Changed("weight-decay") {
@@ -51,6 +55,7 @@ is given as --arch is trained further as it is.`,
 		},
 	}
 	f.data.add(c)
+	f.harden.add(c)
 	s := c.Flags()
 	s.StringVar(&f.testData, "test-data", "", "data to test on, instead of a part of --data")
 	s.StringVar(&f.arch, "arch", "mlp", "logistic, mlp, cnn, resnet20, or a MODEL.onnx to train further")
@@ -66,6 +71,7 @@ is given as --arch is trained further as it is.`,
 	s.StringVar(&f.augment, "augment", "", "change examples at random: crop, flip, noise, or such as crop=4,flip,noise=0.1")
 	s.Float64Var(&f.validation, "validation", 0.1, "the part of the data for validation")
 	s.Float64Var(&f.test, "test", 0.2, "the part of the data to test on")
+	s.StringVar(&f.testOut, "test-out", "", "a file for the part of --data to test on: its lines as they are, of CSV and TSV")
 	s.IntVar(&o.Patience, "patience", 0, "stop after so many epochs without a smaller validation loss, and keep the best weights")
 	s.StringSliceVar(&o.Frozen, "freeze", nil, "weights to leave as they are, by name or pattern")
 	s.BoolVar(&f.standardize, "standardize", true, "let a new model standardize its input")
@@ -89,7 +95,8 @@ type outcome struct {
 	Epochs   int            `json:"epochs"`
 	Kept     int            `json:"kept"` // the epoch whose weights are kept
 	Resumed  int            `json:"resumed,omitempty"`
-	Training train.Score    `json:"training"`
+	Hardened string         `json:"hardened,omitempty"` // against which attacker
+	Training train.Score    `json:"training"`           // under that attacker, where there is one
 	Valid    *train.Score   `json:"validation,omitempty"`
 	Test     *train.Score   `json:"test,omitempty"`
 	Out      string         `json:"out"`
@@ -109,6 +116,11 @@ func (f *trainFlags) run(ctx context.Context, u *ui) error {
 	if err != nil {
 		return err
 	}
+	if f.testOut != "" {
+		if err := f.saveTest(ctx, parts); err != nil {
+			return err
+		}
+	}
 	if m == nil {
 		if m, err = f.build(parts); err != nil {
 			return err
@@ -117,6 +129,9 @@ func (f *trainFlags) run(ctx context.Context, u *ui) error {
 	o := f.options
 	o.Validation, o.Progress = parts.validation, u.training
 	if o.Augment, err = augmentation(f.augment, parts.training); err != nil {
+		return err
+	}
+	if err := f.harden.prepare(parts, &o); err != nil {
 		return err
 	}
 	result, err := train.Run(ctx, m, parts.training, o)
@@ -160,7 +175,7 @@ func (f *trainFlags) complete() error {
 	}
 	for name, part := range map[string]float64{"validation": f.validation, "test": f.test} {
 		if !(part >= 0 && part < 1) {
-			return fmt.Errorf("--%s %v: give a part from 0 to 1", name, part)
+			return usagef("--%s %v: give a part from 0 to 1", name, part)
 		}
 	}
 	o := &f.options
@@ -171,13 +186,18 @@ func (f *trainFlags) complete() error {
 	if f.testData != "" {
 		f.test = 0
 	}
-	return nil
+	if f.testOut != "" && f.test == 0 {
+		return usagef("--test-out is for the part of --data to test on, and there is none: give --test, such as 0.2, and no --test-data")
+	}
+	return f.harden.check()
 }
 
 // split is the data in their parts. Validation and test are nil where there are none.
 type split struct {
 	schema                     *dataset.Schema
 	training, validation, test *train.Data
+	statistics                 []dataset.Statistics // of the part to train on
+	held                       []int64              // numbers of the records to test on, ascending
 }
 
 // given opens the model to be trained further, nil for a new one, and gives the
@@ -217,9 +237,14 @@ func (f *trainFlags) read(ctx context.Context, known *dataset.Schema) (*split, e
 	if err != nil {
 		return nil, err
 	}
-	s.training = train.FromDataset(d.Select(indices[0]))
+	training := d.Select(indices[0])
+	s.training, s.statistics = train.FromDataset(training), training.Statistics()
 	for i, to := range rest {
-		*to = train.FromDataset(d.Select(indices[i+1]))
+		part := d.Select(indices[i+1])
+		*to = train.FromDataset(part)
+		if to == &s.test {
+			s.held = slices.Sorted(slices.Values(part.Number))
+		}
 	}
 	if f.testData != "" {
 		test := dataFlags{path: f.testData, bad: f.data.bad}
@@ -230,6 +255,15 @@ func (f *trainFlags) read(ctx context.Context, known *dataset.Schema) (*split, e
 		s.test = train.FromDataset(held)
 	}
 	return s, nil
+}
+
+// saveTest writes the part of the data to test on.
+func (f *trainFlags) saveTest(ctx context.Context, s *split) error {
+	err := writeWhole(f.testOut, func(w io.Writer) error { return dataset.CopyLines(ctx, f.data.path, s.schema, s.held, w) })
+	if err != nil {
+		return fmt.Errorf("--test-out: %w", err)
+	}
+	return nil
 }
 
 // build makes a new network for the data.
@@ -243,7 +277,7 @@ func (f *trainFlags) build(s *split) (*onnx.Model, error) {
 		return nil, err
 	}
 	if (f.arch == "cnn" || f.arch == "resnet20") && len(shape) != 3 {
-		return nil, fmt.Errorf("--arch %s is for images, and the examples have the shape %v: give their shape (channels, height, width) in a --schema", f.arch, shape)
+		return nil, usagef("--arch %s is for images, and the examples have the shape %v: give their shape (channels, height, width) in a --schema", f.arch, shape)
 	}
 	var m *onnx.Model
 	switch f.arch {
@@ -259,7 +293,7 @@ func (f *trainFlags) build(s *split) (*onnx.Model, error) {
 	case "resnet20":
 		m = network.ResNet20(shape[0], shape[1], shape[2], classes, seed)
 	default:
-		return nil, fmt.Errorf("--arch %s: use logistic, mlp, cnn, resnet20 or a file that ends in .onnx", f.arch)
+		return nil, usagef("--arch %s: use logistic, mlp, cnn, resnet20 or a file that ends in .onnx", f.arch)
 	}
 	if !f.standardize {
 		return m, nil
@@ -283,13 +317,13 @@ func (f *trainFlags) layers() ([]int, error) {
 		return usual, nil
 	}
 	if usual == nil {
-		return nil, fmt.Errorf("--widths are for mlp and cnn, not for %s", f.arch)
+		return nil, usagef("--widths are for mlp and cnn, not for %s", f.arch)
 	}
 	var widths []int
 	for text := range strings.SplitSeq(f.widths, ",") {
 		w, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil || w < 1 || w > 1<<16 {
-			return nil, fmt.Errorf("--widths %s: give numbers such as 64,32", f.widths)
+			return nil, usagef("--widths %s: give numbers such as 64,32", f.widths)
 		}
 		widths = append(widths, w)
 	}
@@ -306,7 +340,7 @@ func augmentation(text string, d *train.Data) (a train.Augmentation, err error) 
 		number := 0.0
 		if given {
 			if number, err = strconv.ParseFloat(value, 64); err != nil {
-				return a, fmt.Errorf("--augment %s: %q is not a number", text, value)
+				return a, usagef("--augment %s: %q is not a number", text, value)
 			}
 		}
 		switch name {
@@ -323,7 +357,7 @@ func augmentation(text string, d *train.Data) (a train.Augmentation, err error) 
 				a.Noise = 0.05 * d.Deviation()
 			}
 		default:
-			return a, fmt.Errorf("--augment %s: there is no %q: use crop, flip and noise", text, name)
+			return a, usagef("--augment %s: there is no %q: use crop, flip and noise", text, name)
 		}
 	}
 	return a, nil
@@ -334,7 +368,7 @@ func (f *trainFlags) outcome(s *split, r *train.Result) *outcome {
 		Data: f.data.path, Shape: s.training.Shape, Classes: s.schema.Label.Classes, Arch: f.arch,
 		Examples: map[string]int{"training": s.training.Len()},
 		Epochs:   len(r.History), Kept: r.Best + 1, Resumed: r.Resumed, Out: f.out,
-		Weights: r.Weights,
+		Weights: r.Weights, Hardened: f.harden.String(),
 	}
 	if s.validation != nil {
 		out.Examples["validation"] = s.validation.Len()
@@ -365,6 +399,9 @@ func (u *ui) trained(o *outcome) {
 		text += fmt.Sprintf(", %d of them from the checkpoint", o.Resumed)
 	}
 	u.row("model", "%s", text)
+	if o.Hardened != "" {
+		u.row("hardened", "%s; the training's figures are under it", o.Hardened)
+	}
 	u.row("training", "%s", score(o.Training))
 	if o.Valid != nil {
 		u.row("validation", "%s", score(*o.Valid))

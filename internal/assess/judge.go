@@ -2,7 +2,9 @@ package assess
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"assay"
@@ -16,20 +18,30 @@ import (
 func (e *Engine) Judge(run *evidence.Run, p *Plan, void map[string]string) ([]report.Decision, error) {
 	judged := make([]criteria.Decision, len(p.Decisions))
 	ablations := make([]*report.Change, len(p.Decisions))
-	family := 0.0 // the confidence of the run: the least that a criterion asks for
+	failed := make([]error, len(p.Decisions))
+	family := 0.0          // the confidence of the run: the least that a criterion asks for
+	var all sync.WaitGroup // exact bounds of differences take seconds
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
 		if d.Test == "" {
 			judged[i] = criteria.Decision{Outcome: assay.Undecided, Metric: d.Metric, Relation: assay.AtMost, P: 1, Reason: "Nothing is decided: " + d.Untested + "."}
 			continue
 		}
-		var err error
-		if judged[i], ablations[i], err = e.judge(run, p, d, void[d.ID]); err != nil {
-			return nil, fmt.Errorf("%s: %w", d.ID, err)
-		}
 		if family == 0 || d.Criterion.Confidence < family {
 			family = d.Criterion.Confidence
 		}
+		all.Go(func() {
+			_, failed[i] = guard(func() (_ any, err error) {
+				if judged[i], ablations[i], err = e.judge(run, p, d, void[d.ID]); err != nil {
+					err = fmt.Errorf("%s: %w", d.ID, err)
+				}
+				return nil, err
+			})
+		})
+	}
+	all.Wait()
+	if err := errors.Join(failed...); err != nil {
+		return nil, err
 	}
 	if family > 0 {
 		judged = criteria.Family(judged, family)
@@ -90,10 +102,18 @@ func (e *Engine) judge(run *evidence.Run, p *Plan, d *PlannedDecision, void stri
 	return decided, ablation, err
 }
 
+// tester gives what makes a test of a run, which another version of the program may have made.
+func (e *Engine) tester(t *Test) (Tester, error) {
+	if tester := e.Testers[t.Vulnerability]; tester != nil {
+		return tester, nil
+	}
+	return nil, fmt.Errorf("this program has no tests for %s: the run was made by another version", t.Vulnerability)
+}
+
 func (e *Engine) checks(run *evidence.Run, t *Test, seen []Observation) ([]criteria.Check, error) {
-	tester := e.Testers[t.Vulnerability]
-	if tester == nil {
-		return nil, fmt.Errorf("this program has no tests for %s: the run was made by another version", t.Vulnerability)
+	tester, err := e.tester(t)
+	if err != nil {
+		return nil, err
 	}
 	controls, err := controlled(run, tester, t)
 	if err != nil {

@@ -49,7 +49,7 @@ func (d difference) bounds(confidence float64) (lower, upper *float64) {
 
 // maxPaired is up to how many pairs the tightest exact bounds are computed: they take
 // seconds at that, and time grows with the square of it.
-const maxPaired = 500
+const maxPaired = 1000
 
 // pairedBounds are one-sided bounds of the difference of two proportions on the same
 // units, exact at any size. Which of two ways is taken depends on the number of units alone.

@@ -17,7 +17,7 @@ import (
 // bound is the best possible for this order (Buehler 1957; Lloyd and Moldovan
 // 2007, Statistics in Medicine 26) and not left to whether a p-value happens to be
 // monotone (Röhmel 2005). The largest probability over the unknown rate is found
-// by branch and bound, not on a grid; bounds are rounded outward by up to 2e-5. It
+// by branch and bound, not on a grid; bounds are rounded outward by some 1e-4. It
 // takes seconds where there are 10000 trials, and 100000 are the most.
 func DifferenceBounds(s1, n1, s2, n2 int, confidence float64) (Interval, error) {
 	if err := checkProportion(s1, n1, confidence); err != nil {
@@ -147,21 +147,59 @@ func independentTail(tail []int, first, second window) float64 {
 }
 
 // smallestDifference is the smallest p1−p2 at which some pair of rates gives the
-// tail a probability of more than alpha. The probability rises with p1 and falls
+// tail a probability of more than alpha, rounded down. The probability rises with p1 and falls
 // with p2: so it does with the difference, and over a cell of values of p2 it is
 // nowhere above that of the largest p1 with the smallest p2.
+//
+// A search that may miss finds where it is; a little below that, branch and bound shows that no pair of rates
+// reaches alpha, which takes few cells as the largest probability is below alpha there.
 func smallestDifference(alpha float64, probability func(p1, p2 float64) float64) float64 {
-	const finest = 1e-5
+	const near = 1e-6
 	lower, upper := -1.0, 1.0
-	for upper-lower > finest {
+	for upper-lower > near {
 		delta := (lower + upper) / 2
-		if reaches(delta, math.Max(0, -delta), math.Min(1, 1-delta), alpha, finest/4, probability) {
+		if largestSeen(delta, probability) > alpha {
 			upper = delta
 		} else {
 			lower = delta
 		}
 	}
-	return lower
+	const finest = 2.5e-5
+	for step := 1e-4; ; step *= 2 {
+		delta := upper - step
+		if delta <= -1 {
+			return -1
+		}
+		if !reaches(delta, math.Max(0, -delta), math.Min(1, 1-delta), alpha, finest, probability) {
+			return delta
+		}
+	}
+}
+
+// largestSeen is the largest probability found over p2: on a grid that is finer towards the ends, where rates mostly
+// are, and then around its best point. It may miss a larger one.
+func largestSeen(delta float64, probability func(p1, p2 float64) float64) float64 {
+	const points = 40
+	from, to := math.Max(0, -delta), math.Min(1, 1-delta)
+	at := func(i float64) float64 { return from + (to-from)*(1-math.Cos(math.Pi*i/points))/2 }
+	best, place := 0.0, 0.0
+	see := func(i float64) {
+		if i >= 0 && i <= points {
+			p2 := at(i)
+			if p := probability(math.Min(p2+delta, 1), p2); p > best {
+				best, place = p, i
+			}
+		}
+	}
+	for i := range points + 1 {
+		see(float64(i))
+	}
+	for step := 0.5; step > 1e-3; step /= 2 {
+		centre := place
+		see(centre - step)
+		see(centre + step)
+	}
+	return best
 }
 
 // reaches tells whether the probability is above alpha for some p2 of a cell; one

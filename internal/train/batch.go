@@ -13,6 +13,7 @@ type Batch struct {
 	Classes []int64   // nil for regression
 	Targets []float32 // nil for classification
 	Weights []float32 // by which each example's gradient counts in the step's: they add up to about 1
+	Index   []int     // which of the data each example is, from 0
 	Epoch   int       // from 0
 	Step    int       // of the epoch, from 0
 
@@ -20,15 +21,34 @@ type Batch struct {
 	// of the memory in which training keeps them, not to be changed.
 	Model map[string]*ort.Tensor
 
+	seed   uint64
 	raw    []float32 // each example's weight in the data
 	loss   []float32 // of each example, after the step
 	scores []float32
+	slope  []float32 // of each example's loss by its input; nil until somebody asks
+	climb  func(ctx context.Context, b *Batch) error
+}
+
+// InputGradient gives the gradient of each example's loss with respect to its input, as
+// X and the weights are now: as many numbers as X has, to be used until the next call.
+// The model is as in use: batch normalisation by the running statistics, no dropout.
+func (b *Batch) InputGradient(ctx context.Context) ([]float32, error) {
+	if b.slope == nil {
+		b.slope = make([]float32, len(b.X))
+	}
+	return b.slope, b.climb(ctx, b)
+}
+
+// Rand gives random numbers to perturb example i of the batch with. They depend on the
+// seed, the epoch and which of the data it is, not on the batch that it is in.
+func (b *Batch) Rand(i int) *rand.Rand {
+	return rand.New(stream(b.seed, purposePerturb, uint64(b.Epoch), uint64(b.Index[i])))
 }
 
 // newBatch makes the memory for so many examples.
 func (p *plan) newBatch(size int, d *Data) *Batch {
 	b := &Batch{
-		X: make([]float32, size*d.width()), Weights: make([]float32, size), raw: make([]float32, size),
+		X: make([]float32, size*d.width()), Weights: make([]float32, size), Index: make([]int, size), raw: make([]float32, size),
 		loss: make([]float32, size), scores: make([]float32, size*max(p.classes, p.columns)),
 	}
 	if p.classes > 0 {
@@ -73,6 +93,7 @@ func (b *Batch) fill(d *Data, indices []int, meanWeight float64) {
 			index = indices[i]
 			counts = d.weight(index)
 		}
+		b.Index[i] = index
 		copy(b.X[i*width:(i+1)*width], d.X[index*width:])
 		if b.Classes != nil {
 			b.Classes[i] = int64(d.Classes[index])
@@ -143,7 +164,7 @@ func (f *feeder) epoch(ctx context.Context, epoch int) <-chan *Batch {
 			case <-ctx.Done():
 				return
 			}
-			b.Epoch, b.Step = epoch, step
+			b.Epoch, b.Step, b.seed = epoch, step, f.seed
 			b.fill(f.data, order[:n], f.mean)
 			if a.active() {
 				width := f.data.width()
@@ -178,6 +199,7 @@ const (
 	purposeOrder uint64 = iota + 1
 	purposeAugment
 	purposeDropout
+	purposePerturb
 )
 
 // stream is the random numbers for one purpose and thing alone, so that no draw

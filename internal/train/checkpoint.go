@@ -173,7 +173,7 @@ func (c *checkpoint) check(t *training, tooMuch int) error {
 }
 
 // fingerprint identifies a training by all that decides its result, but for
-// functions.
+// functions, for which the recipe stands.
 func fingerprint(m *onnx.Model, d *Data, o *Options) (string, error) {
 	hash := sha256.New()
 	encoded, err := m.Encode()
@@ -189,7 +189,8 @@ func fingerprint(m *onnx.Model, d *Data, o *Options) (string, error) {
 		Frozen        []string
 		Seed          uint64
 		Patience      int
-	}{o.Output, o.Epochs, o.Batch, o.Optimizer, o.Schedule, o.Augment, o.Frozen, o.Seed, o.Patience})
+		Recipe        string `json:",omitempty"`
+	}{o.Output, o.Epochs, o.Batch, o.Optimizer, o.Schedule, o.Augment, o.Frozen, o.Seed, o.Patience, o.Recipe})
 	if err != nil {
 		return "", err
 	}

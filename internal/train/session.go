@@ -137,6 +137,7 @@ type runner struct {
 	inputs  []*ort.Tensor // after the examples and labels
 	outputs []*ort.Tensor // after the losses and scores
 	weigh   bool          // the examples' weights are the last input
+	slope   bool          // the examples' gradients are the last output
 	bound   map[*Batch]*ort.Binding
 }
 
@@ -156,8 +157,12 @@ func (r *runner) run(ctx context.Context, b *Batch) error {
 		if r.weigh {
 			inputs = append(inputs, ort.NewTensor(b.Weights))
 		}
+		outputs := slices.Concat(b.outputs(), r.outputs)
+		if r.slope {
+			outputs = append(outputs, ort.NewTensor(b.slope, inputs[0].Shape...))
+		}
 		var err error
-		if bound, err = r.session.Bind(inputs, slices.Concat(b.outputs(), r.outputs)); err != nil {
+		if bound, err = r.session.Bind(inputs, outputs); err != nil {
 			return err
 		}
 		r.bound[b] = bound

@@ -63,6 +63,25 @@ func (p *plan) evaluationGraph(loss autodiff.Loss) (*onnx.Model, error) {
 	return e.Model(), nil
 }
 
+// slopeGraph makes the graph that gives what the evaluation's does, and the gradient of each
+// example's loss with respect to its input.
+func (p *plan) slopeGraph(loss autodiff.Loss) (*onnx.Model, error) {
+	e, err := p.extend(p.start(), p.parameters, p.statistics)
+	if err != nil {
+		return nil, err
+	}
+	each, err := e.loss(loss)
+	if err != nil {
+		return nil, err
+	}
+	grads, err := e.Gradient(each, e.examples)
+	if err != nil {
+		return nil, fmt.Errorf("the model has no gradient with respect to its input: %w", err)
+	}
+	e.Output(e.distinct(grads.Names[0]), onnx.Float32, p.input.Type.Shape)
+	return e.Model(), nil
+}
+
 // start gives the part of the model that the scores need.
 func (p *plan) start() *onnx.Model {
 	m := p.base.Clone()

@@ -39,8 +39,10 @@ type Options struct {
 	// holds the state of a training with the same options, that is resumed.
 	Checkpoint string
 
-	// Perturb may change a batch before its step, as adversarial training does.
+	// Perturb may change a batch before its step, as adversarial training does. Recipe
+	// names it with all its settings: a training with another one is not resumed.
 	Perturb func(ctx context.Context, b *Batch) error
+	Recipe  string
 	// Progress is told of each step and each epoch's end. It must not take long.
 	Progress func(Progress)
 

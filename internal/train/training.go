@@ -31,6 +31,7 @@ type training struct {
 	state     *state
 	graph     *onnx.Model // of the steps
 	steps     *runner     // nil until an epoch begins, where its graph is the epoch's own
+	slopes    *runner     // gradients with respect to the input; nil until somebody asks
 	evaluator *evaluator  // of the validation's examples, or nil
 	feeder    *feeder
 	meter     *meter
@@ -89,6 +90,9 @@ func (t *training) close() {
 	if t.steps != nil {
 		t.steps.close()
 	}
+	if t.slopes != nil {
+		t.slopes.close()
+	}
 	if t.evaluator != nil {
 		t.evaluator.close()
 	}
@@ -146,7 +150,7 @@ func (t *training) prepare() (err error) {
 
 func (t *training) step(ctx context.Context, b *Batch) error {
 	if t.Perturb != nil {
-		b.Model = t.views
+		b.Model, b.climb = t.views, t.climb
 		if err := t.Perturb(ctx, b); err != nil {
 			return fmt.Errorf("epoch %d, step %d: the batch could not be perturbed: %w", b.Epoch+1, b.Step+1, err)
 		}
@@ -168,6 +172,21 @@ func (t *training) step(ctx context.Context, b *Batch) error {
 	t.memory.absorb(t.plan.statistics)
 	t.meter.tell(b)
 	return nil
+}
+
+// climb puts the gradient of each example's loss with respect to its input into a batch.
+func (t *training) climb(ctx context.Context, b *Batch) error {
+	if t.slopes == nil {
+		graph, err := t.plan.slopeGraph(t.Loss)
+		if err != nil {
+			return err
+		}
+		if t.slopes, err = t.plan.newRunner(graph, slices.Concat(t.memory.parameters, t.memory.statistics), nil, false, t.Options); err != nil {
+			return err
+		}
+		t.slopes.slope = true
+	}
+	return t.slopes.run(ctx, b)
 }
 
 // finite reports whether all numbers are finite: the sum of 0·x is 0 then, and NaN otherwise.
