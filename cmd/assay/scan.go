@@ -4,26 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"assay"
+	"assay/cmd/internal/scanning"
 	"assay/internal/scan"
-	"assay/internal/scan/formats"
-	"assay/internal/scan/render"
 )
 
-// scanMemory is what the garbage collector is asked to stay within: a scan needs less.
-const scanMemory = 200 << 20
-
 // scanFlags say how to scan.
-type scanFlags struct {
-	format, ignores string
-	workers         int
-}
+type scanFlags struct{ options scanning.Options }
 
 func scanCommand(u *ui) *cobra.Command {
 	f := &scanFlags{}
@@ -50,67 +41,27 @@ Exit codes: 0 all is clean or no model, 1 there are findings, 2 something is und
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return f.run(c, u, args) },
 	}
-	c.Flags().StringVar(&f.format, "format", "text", "of the result: text, json or sarif")
-	c.Flags().StringVar(&f.ignores, "ignores", "", "a YAML file of findings to ignore, with reasons and days of expiry")
-	c.Flags().IntVar(&f.workers, "workers", 0, "files at a time, up to 4 (as many as there are processors)")
+	c.Flags().StringVar(&f.options.Format, "format", "text", "of the result: text, json or sarif")
+	c.Flags().StringVar(&f.options.Ignores, "ignores", "", "a YAML file of findings to ignore, with reasons and days of expiry")
+	c.Flags().IntVar(&f.options.Workers, "workers", 0, "files at a time, up to 4 (as many as there are processors)")
 	return c
 }
 
 func (f *scanFlags) run(c *cobra.Command, u *ui, paths []string) error {
-	if f.format != "text" && f.format != "json" && f.format != "sarif" {
-		return fmt.Errorf("--format %s: use text, json or sarif", f.format)
-	}
-	scanners := formats.All()
-	rules := render.Rules(scanners)
-	ignores, err := f.readIgnores(rules)
-	if err != nil {
-		return err
-	}
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(scanMemory))
-	runner := scan.Runner{Scanners: scanners, Workers: f.workers, Progress: u.files}
-	results, err := runner.Paths(c.Context(), paths)
+	f.options.Progress = u.files
+	worst, err := f.options.Run(c.Context(), u.streams.Out, paths)
 	u.done()
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = assay.WithCode(assay.CodeInput, err)
-		}
-		return err
-	}
-	ignored, stale := ignores.Apply(results, time.Now())
-	report := render.New(results, ignored, stale)
-	switch f.format {
-	case "json":
-		err = render.JSON(u.streams.Out, report)
-	case "sarif":
-		err = render.SARIF(u.streams.Out, report, rules)
-	default:
-		err = render.Text(u.streams.Out, report)
-	}
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return assay.WithCode(assay.CodeInput, err)
 	case err != nil:
 		return err
-	case report.Summary.Finding > 0:
+	case worst == scan.Found:
 		return errFailed
-	case report.Summary.Undecided > 0:
+	case worst == scan.Undecided:
 		return errUndecided
 	}
 	return nil
-}
-
-func (f *scanFlags) readIgnores(rules []scan.Rule) (*scan.Ignores, error) {
-	if f.ignores == "" {
-		return &scan.Ignores{}, nil
-	}
-	data, err := os.ReadFile(f.ignores)
-	if err != nil {
-		return nil, assay.WithCode(assay.CodeInput, err)
-	}
-	var ids []string
-	for _, r := range rules {
-		ids = append(ids, r.ID)
-	}
-	ignores, err := scan.ReadIgnores(f.ignores, data, ids)
-	return ignores, assay.WithCode(assay.CodeInput, err)
 }
 
 // files shows how many files a scan has gone through.
