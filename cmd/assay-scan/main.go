@@ -28,7 +28,7 @@ func run(ctx context.Context) int {
 	flag.StringVar(&o.Ignores, "ignores", "", "a YAML file of findings to ignore, with reasons and days of expiry")
 	flag.IntVar(&o.Workers, "workers", 0, "files at a time, up to 4 (as many as there are processors)")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: assay-scan [flags] PATH...")
+		fmt.Fprintf(flag.CommandLine.Output(), "usage: assay-scan [flags] PATH...\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -41,7 +41,7 @@ func run(ctx context.Context) int {
 	case ctx.Err() != nil:
 		return 130
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "assay-scan:", err)
+		fmt.Fprintf(os.Stderr, "assay-scan: %v\n", err)
 		return 3
 	case worst == scan.Found:
 		return 1
