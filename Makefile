@@ -1,7 +1,7 @@
 # Everything a fresh machine with Go, gcc and npm needs. `make demo` and `make test`
 # set up what they need themselves; nothing is installed outside this folder.
 
-.PHONY: setup build demo examples test test-race lint vet fuzz bench generate clean
+.PHONY: setup build scan-static demo examples test test-race lint vet fuzz bench generate clean
 
 runtime := node_modules/.package-lock.json
 
@@ -15,6 +15,10 @@ $(runtime): package.json package-lock.json
 
 build: $(runtime)
 	go build -o bin/assay ./cmd/assay
+
+# Only assay scan, as a static binary that needs neither gcc nor ONNX Runtime.
+scan-static:
+	CGO_ENABLED=0 go build -trimpath -o bin/assay-scan ./cmd/assay-scan
 
 # Trains and checks a model, then assesses two real systems: of each, one solution is adequate
 # and one is not. That ends with 1, and so would 2; other ends are failures.
@@ -41,7 +45,7 @@ test: $(runtime)
 
 # Race detection where it can find something within reason: packages without cgo.
 test-race: $(runtime)
-	go test -race -short ./onnx ./onnx/infer ./internal/dataset ./internal/train/... ./internal/criteria ./internal/evidence ./internal/assess
+	go test -race -short ./onnx ./onnx/infer ./internal/dataset ./internal/train/... ./internal/criteria ./internal/evidence ./internal/assess ./internal/scan
 
 vet:
 	go vet ./...
