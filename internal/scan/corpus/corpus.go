@@ -22,7 +22,7 @@ type Case struct {
 
 // All gives all cases.
 func All() []Case {
-	return slices.Concat(Zip(), Tar(), Compressed(), Safetensors(), GGUF(), Numpy())
+	return slices.Concat(Zip(), Tar(), Compressed(), Safetensors(), GGUF(), Numpy(), ONNX(), TensorFlow(), JSON(), Code())
 }
 
 // Seeds gives the content of cases, for fuzzing.

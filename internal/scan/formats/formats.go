@@ -5,11 +5,15 @@ import (
 	"slices"
 
 	"assay/internal/scan"
+	"assay/internal/scan/code"
 	"assay/internal/scan/compressed"
 	"assay/internal/scan/gguf"
+	"assay/internal/scan/jsontext"
 	"assay/internal/scan/numpy"
+	"assay/internal/scan/onnx"
 	"assay/internal/scan/safetensors"
 	"assay/internal/scan/tar"
+	"assay/internal/scan/tensorflow"
 	"assay/internal/scan/zip"
 )
 
@@ -18,5 +22,7 @@ func All() []scan.Scanner {
 	return slices.Concat([]scan.Scanner{
 		zip.Scanner{}, tar.Scanner{},
 		safetensors.Scanner{}, gguf.Scanner{}, numpy.Scanner{},
-	}, compressed.Scanners())
+		onnx.Scanner{}, tensorflow.Scanner{},
+		jsontext.Scanner{},
+	}, compressed.Scanners(), code.Scanners())
 }
