@@ -151,6 +151,19 @@ func (f *File) spend(n int) bool {
 	return f.work.unpacked.Add(-int64(n)) >= 0
 }
 
+// InPlace gives the content at any offset where that costs nothing, and nil where it would
+// have to be unpacked first.
+func (f *File) InPlace(ctx context.Context) io.ReaderAt {
+	if f.at == nil {
+		return nil
+	}
+	return &readerAt{ctx, f}
+}
+
+// Claim waits until no other file needs much memory. A scanner calls it before it takes
+// more than 16 MiB, and may take up to 96 MiB then.
+func (f *File) Claim() { f.work.hold() }
+
 // Random gives the content at any offset, and its size. Content that must be unpacked is
 // read into memory; where it is more than the limits allow, that is an error.
 func (f *File) Random(ctx context.Context) (io.ReaderAt, int64, error) {

@@ -81,6 +81,7 @@ type Description struct {
 	Name  string // of the format, as results have it: "pickle"
 	Title string // for people: "Python pickle"
 	Rules []Rule // all that it reports
+	Last  bool   // it looks into content that no other scanner matches, and accounts for nothing where it finds nothing
 }
 
 // Rule is a kind of finding.

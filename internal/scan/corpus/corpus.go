@@ -4,6 +4,7 @@
 package corpus
 
 import (
+	"archive/tar"
 	"encoding/base64"
 	"encoding/binary"
 	"slices"
@@ -22,7 +23,28 @@ type Case struct {
 
 // All gives all cases.
 func All() []Case {
-	return slices.Concat(Zip(), Tar(), Compressed(), Safetensors(), GGUF(), Numpy(), ONNX(), TensorFlow(), JSON(), Code())
+	return slices.Concat(Zip(), Tar(), Compressed(), Safetensors(), GGUF(), Numpy(), ONNX(), TensorFlow(), JSON(), Code(), Polyglots(), HDF5())
+}
+
+// Polyglots gives files that are two formats at once, both of them harmless.
+func Polyglots() []Case {
+	archive := PackZip(Member{Name: "notes.txt", Data: []byte("words\n")})
+	tensors := safetensors(`{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`, 16)
+	var out []Case
+	for _, c := range []struct {
+		name string
+		data [][]byte
+	}{
+		{"array and archive", [][]byte{npy("'<f4'", "(4,)", floats(4)), archive}}, {"pickle and archive", [][]byte{HarmlessPickle(), archive}},
+		{"tensors and archive", [][]byte{tensors, archive}}, {"GGUF and archive", [][]byte{gguf{}.text("a", "b").tensor("w", 0, 0, 8).bytes(32), archive}},
+		{"code and archive", [][]byte{[]byte("import os\n"), archive}}, {"JSON and archive", [][]byte{[]byte(`{"a":1}`), archive}},
+		{"array and tar", [][]byte{npy("'<f4'", "(4,)", floats(4)), packTar(tar.Header{Name: "a.txt", Typeflag: tar.TypeReg, Uname: "words"})}},
+		{"archive and pickle", [][]byte{archive, HarmlessPickle()}}, {"tar and pickle", [][]byte{packTar(tar.Header{Name: "a.txt", Typeflag: tar.TypeReg, Uname: "words"}), HarmlessPickle()}},
+		{"graph and archive", [][]byte{onnxModel(onnxNode("Relu", "")), archive}}, {"array and pickle", [][]byte{npy("'<f4'", "(4,)", floats(4)), HarmlessPickle()}},
+	} {
+		out = append(out, Case{"polyglot/" + c.name, slices.Concat(c.data...), scan.Found, "", true})
+	}
+	return out
 }
 
 // Seeds gives the content of cases, for fuzzing.

@@ -50,7 +50,7 @@ func JSON() []Case {
 	}
 	for i, s := range []struct{ rule, text string }{
 		{"keras-custom", kerasModel(kerasLayer("keras.layers", "Mine", `"my_package>Mine"`, `{}`))}, {"keras-custom", kerasModel(kerasLayer("builtins", "function", `"function"`, `"mine"`))},
-		{"json-unread", `{"a":`}, {"json-unread", `{"a":1} and more`}, {"json-unread", `{"a":` + strings.Repeat("[", 20_000)}, {"config-template", `{"chat_template":"{% include 'x' %}"}`},
+		{"json-unread", `{"a":`}, {"json-unread", `{"a":1} and more`}, {"json-limit", `{"a":` + strings.Repeat("[", 20_000)}, {"json-limit", `{"config":{"x":NaN},"class_name":"Lambda"}`}, {"json-limit", `{"x":-Infinity,"auto_map":{}}`}, {"config-template", `{"chat_template":"{% include 'x' %}"}`},
 	} {
 		add(fmt.Sprintf("undecided %d", i), scan.Undecided, s.rule, s.text)
 	}

@@ -1,4 +1,4 @@
-// Package formats lists the scanners of all formats.
+// Package formats lists the scanners of all formats. It builds without cgo.
 package formats
 
 import (
@@ -8,21 +8,25 @@ import (
 	"assay/internal/scan/code"
 	"assay/internal/scan/compressed"
 	"assay/internal/scan/gguf"
+	"assay/internal/scan/hdf5"
 	"assay/internal/scan/jsontext"
 	"assay/internal/scan/numpy"
 	"assay/internal/scan/onnx"
+	"assay/internal/scan/pickle"
 	"assay/internal/scan/safetensors"
 	"assay/internal/scan/tar"
 	"assay/internal/scan/tensorflow"
 	"assay/internal/scan/zip"
 )
 
-// All gives the scanners of all formats.
+// All gives all scanners, in the order in which several that match the same content run.
 func All() []scan.Scanner {
 	return slices.Concat([]scan.Scanner{
+		pickle.Scanner{},
+		pickle.Embedded{},
 		zip.Scanner{}, tar.Scanner{},
 		safetensors.Scanner{}, gguf.Scanner{}, numpy.Scanner{},
 		onnx.Scanner{}, tensorflow.Scanner{},
-		jsontext.Scanner{},
+		hdf5.Scanner{}, jsontext.Scanner{},
 	}, compressed.Scanners(), code.Scanners())
 }

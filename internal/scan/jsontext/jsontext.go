@@ -30,6 +30,7 @@ func (Scanner) Describe() scan.Description {
 		{ID: "keras-module", Title: "A layer is anything from a Python module of the file's choice"},
 		{ID: "keras-custom", Title: "A layer is of a class that is not Keras's own"},
 		{ID: "keras-file", Title: "A layer reads a file of the machine"},
+		{ID: "json-limit", Title: "It is JSON beyond what is read, but not beyond what programs read"},
 		{ID: "json-unread", Title: "It begins as JSON and could not be read to its end"},
 	}}
 }
@@ -83,7 +84,11 @@ func Judge(ctx context.Context, r io.Reader, place func(offset int64, node strin
 		if ctx.Err() != nil || !errors.As(err, &syntax) && !errors.Is(err, errDepth) && !errors.Is(err, errText) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 			return err
 		}
-		add(scan.Finding{Rule: "json-unread", Severity: scan.Unknown, Place: place(in.InputOffset(), ""),
+		rule := "json-unread"
+		if errors.Is(err, errDepth) || errors.Is(err, errText) || syntax != nil && (strings.Contains(syntax.Error(), "'N'") || strings.Contains(syntax.Error(), "'I'")) {
+			rule = "json-limit" // Python reads on where this reader does not: NaN and Infinity
+		}
+		add(scan.Finding{Rule: rule, Severity: scan.Unknown, Place: place(in.InputOffset(), ""),
 			Message: fmt.Sprintf("It begins as JSON and cannot be read on: %v.", err), Remedy: "Get the file again from its source, or leave it out."})
 		return nil
 	}

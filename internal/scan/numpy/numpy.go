@@ -64,7 +64,7 @@ func (Scanner) Scan(ctx context.Context, f *scan.File, r *scan.Report) error {
 		return nil
 	}
 	if object {
-		r.Accounts(0, start)
+		r.AccountsForAll() // the pickle's scanner looks after what follows the pickle
 		return r.Entry(ctx, f.Section("objects", start, 1<<62))
 	}
 	size, ok := a.size(width)

@@ -97,7 +97,7 @@ func (a *archive) locals() bool {
 			a.find("zip-encrypted", scan.High, e.header, e.name, "Entry %q is encrypted, or says so falsely: scanners give up on it, while loaders that ignore the flag load it.", e.name)
 		}
 	}
-	at := a.base
+	at := int64(0) // what stands before the archive may be an entry too
 	for i, e := range a.list {
 		if i > 0 && e.header < a.list[i-1].end || e.end > a.start {
 			a.find("zip-overlap", scan.High, e.header, e.name, "Entry %q shares bytes with another or with the directory, as in archives that unpack to far more than they hold.", e.name)

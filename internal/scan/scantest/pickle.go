@@ -1,0 +1,177 @@
+// Package scantest makes files for tests of scanners: an assembler for pickles. What they
+// would call if somebody loaded them does no more than print, or names a command that only
+// echoes.
+package scantest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strings"
+)
+
+// Pickle is a stream that is being put together, opcode by opcode.
+type Pickle struct {
+	bytes.Buffer
+	Proto int
+}
+
+// New begins a stream of a protocol, with its header from 2 on.
+func New(proto int) *Pickle {
+	p := &Pickle{Proto: proto}
+	if proto >= 2 {
+		p.Op('\x80', byte(proto))
+	}
+	return p
+}
+
+// Op writes an opcode and its bytes.
+func (p *Pickle) Op(op ...byte) *Pickle { p.Write(op); return p }
+
+// Raw writes text, such as opcodes of protocol 0.
+func (p *Pickle) Raw(s string) *Pickle { p.WriteString(s); return p }
+
+// Stop ends the stream and gives it.
+func (p *Pickle) Stop() []byte { p.Op('.'); return p.Bytes() }
+
+// Text writes a text as the protocol has it.
+func (p *Pickle) Text(s string) *Pickle {
+	switch {
+	case p.Proto == 0:
+		return p.Raw("V" + strings.ReplaceAll(s, "\n", `\u000a`) + "\n")
+	case p.Proto >= 4 && len(s) < 256:
+		return p.Op('\x8c', byte(len(s))).Raw(s)
+	}
+	return p.Op('X').Op(binary.LittleEndian.AppendUint32(nil, uint32(len(s)))...).Raw(s)
+}
+
+// Blob writes bytes, in protocols before 3 as the call that they have for it.
+func (p *Pickle) Blob(b []byte) *Pickle {
+	switch {
+	case p.Proto < 3:
+		return p.Global("_codecs", "encode").Call(func() { p.Text(fmt.Sprintf("%d bytes", len(b))).Text("latin1") })
+	case len(b) < 256:
+		return p.Op('C', byte(len(b))).Raw(string(b))
+	}
+	return p.Op('B').Op(binary.LittleEndian.AppendUint32(nil, uint32(len(b)))...).Raw(string(b))
+}
+
+// Int writes a whole number.
+func (p *Pickle) Int(n int) *Pickle {
+	switch {
+	case p.Proto == 0:
+		return p.Raw(fmt.Sprintf("I%d\n", n))
+	case n >= 0 && n < 256:
+		return p.Op('K', byte(n))
+	}
+	return p.Op('J').Op(binary.LittleEndian.AppendUint32(nil, uint32(int32(n)))...)
+}
+
+// Float writes a number.
+func (p *Pickle) Float(x float64) *Pickle {
+	if p.Proto == 0 {
+		return p.Raw(fmt.Sprintf("F%g\n", x))
+	}
+	return p.Op('G').Op(binary.BigEndian.AppendUint64(nil, math.Float64bits(x))...)
+}
+
+// Global writes an import as the protocol has it.
+func (p *Pickle) Global(module, name string) *Pickle {
+	if p.Proto >= 4 {
+		return p.Text(module).Text(name).Op('\x93')
+	}
+	return p.Raw("c" + module + "\n" + name + "\n")
+}
+
+// Tuple writes a tuple of what is written between.
+func (p *Pickle) Tuple(items func()) *Pickle { p.Op('('); items(); return p.Op('t') }
+
+// List writes a list of what is written between.
+func (p *Pickle) List(items func()) *Pickle {
+	if p.Proto == 0 {
+		p.Op('(')
+		items()
+		return p.Op('l')
+	}
+	p.Op(']', '(')
+	items()
+	return p.Op('e')
+}
+
+// Dict writes a dictionary of the keys and values that are written between.
+func (p *Pickle) Dict(items func()) *Pickle {
+	if p.Proto == 0 {
+		p.Op('(')
+		items()
+		return p.Op('d')
+	}
+	p.Op('}', '(')
+	items()
+	return p.Op('u')
+}
+
+// Call calls what was written last with the arguments written between, by REDUCE.
+func (p *Pickle) Call(args func()) *Pickle { return p.Tuple(args).Op('R') }
+
+// Instance makes an instance of a class, as its protocol does for objects without state.
+func (p *Pickle) Instance(module, class string) *Pickle {
+	if p.Proto >= 2 {
+		return p.Global(module, class).Op(')', '\x81')
+	}
+	base := "builtins"
+	if p.Proto < 3 {
+		base = "__builtin__"
+	}
+	return p.Global("copy_reg", "_reconstructor").Call(func() { p.Global(module, class).Global(base, "object").Op('N') })
+}
+
+// Build sets the state that is written between.
+func (p *Pickle) Build(state func()) *Pickle { state(); return p.Op('b') }
+
+// Object makes an instance whose attributes are the keys and values written between.
+func (p *Pickle) Object(module, class string, attributes func()) *Pickle {
+	return p.Instance(module, class).Build(func() { p.Dict(attributes) })
+}
+
+// Dtype writes a numpy.dtype such as f8.
+func (p *Pickle) Dtype(code string) *Pickle {
+	p.Global("numpy", "dtype").Call(func() { p.Text(code).Int(0).Int(1) })
+	return p.Build(func() {
+		p.Tuple(func() { p.Int(3).Text("<").Op('N', 'N', 'N').Int(-1).Int(-1).Int(0) })
+	})
+}
+
+// Array writes a numpy array of n numbers of 8 bytes.
+func (p *Pickle) Array(core string, n int) *Pickle {
+	p.Global(core+".multiarray", "_reconstruct").Call(func() {
+		p.Global("numpy", "ndarray").Tuple(func() { p.Int(0) }).Blob([]byte("b"))
+	})
+	return p.Build(func() {
+		p.Tuple(func() {
+			p.Int(1).Tuple(func() { p.Int(n) }).Dtype("f8").Op('I').Raw("00\n").Blob(make([]byte, 8*n))
+		})
+	})
+}
+
+// Tensor writes a torch tensor of n numbers, whose storage is elsewhere under a key.
+func (p *Pickle) Tensor(key string, n int) *Pickle {
+	p.Global("torch._utils", "_rebuild_tensor_v2").Call(func() {
+		p.Tuple(func() {
+			p.Text("storage").Global("torch", "FloatStorage").Text(key).Text("cpu").Int(n)
+		}).Op('Q')
+		p.Int(0).Tuple(func() { p.Int(n) }).Tuple(func() { p.Int(1) }).Op('\x89')
+		p.Global("collections", "OrderedDict").Op(')', 'R')
+	})
+	return p
+}
+
+// Evil gives a stream that calls something with texts.
+func Evil(proto int, module, name string, args ...string) []byte {
+	p := New(proto)
+	return p.Global(module, name).Call(func() {
+		for _, a := range args {
+			p.Text(a)
+		}
+	}).Stop()
+}
