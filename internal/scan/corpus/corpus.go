@@ -23,7 +23,7 @@ type Case struct {
 
 // All gives all cases.
 func All() []Case {
-	return slices.Concat(Zip(), Tar(), Compressed(), Safetensors(), GGUF(), Numpy(), ONNX(), TensorFlow(), JSON(), Code(), Polyglots(), HDF5())
+	return slices.Concat(Zip(), Tar(), Compressed(), Safetensors(), GGUF(), Numpy(), ONNX(), TensorFlow(), JSON(), Code(), Polyglots(), HDF5(), TFLite(), XML(), Trees())
 }
 
 // Polyglots gives files that are two formats at once, both of them harmless.

@@ -16,6 +16,9 @@ import (
 	"assay/internal/scan/safetensors"
 	"assay/internal/scan/tar"
 	"assay/internal/scan/tensorflow"
+	"assay/internal/scan/tflite"
+	"assay/internal/scan/trees"
+	"assay/internal/scan/xml"
 	"assay/internal/scan/zip"
 )
 
@@ -26,7 +29,8 @@ func All() []scan.Scanner {
 		pickle.Embedded{},
 		zip.Scanner{}, tar.Scanner{},
 		safetensors.Scanner{}, gguf.Scanner{}, numpy.Scanner{},
-		onnx.Scanner{}, tensorflow.Scanner{},
+		onnx.Scanner{}, tensorflow.Scanner{}, tflite.Scanner{},
+		trees.UBJSON{}, trees.LightGBM{}, xml.Scanner{},
 		hdf5.Scanner{}, jsontext.Scanner{},
 	}, compressed.Scanners(), code.Scanners())
 }

@@ -71,9 +71,15 @@ const maxDepth = 100
 // ErrDamaged says that content is no protobuf message.
 var ErrDamaged = errors.New("it is cut short or damaged")
 
+// errType says that a number stands where bytes must be.
+var errType = fmt.Errorf("%w: a field is of another type than its number says", ErrDamaged)
+
 // Fields calls f for each field in order, up to the first error. Groups, which no format
 // of models has, are an error.
 func (m Message) Fields(f func(Field) error) error {
+	if m.source == nil {
+		return errType
+	}
 	if m.depth > maxDepth {
 		return fmt.Errorf("messages are nested more than %d deep", maxDepth)
 	}
@@ -125,6 +131,9 @@ const MaxText = 32 << 10
 
 // Text gives a field's bytes, an error where they are more than MaxText.
 func (m Message) Text() (string, error) {
+	if m.source == nil {
+		return "", errType
+	}
 	if m.Len() > MaxText {
 		return "", fmt.Errorf("a name or text at byte %d has %d bytes, and at most %d are read", m.from, m.Len(), MaxText)
 	}
@@ -134,6 +143,9 @@ func (m Message) Text() (string, error) {
 
 // Head gives up to n of a field's first bytes.
 func (m Message) Head(n int64) (string, error) {
+	if m.source == nil {
+		return "", errType
+	}
 	b, err := m.source.bytes(m.from, min(n, m.Len()))
 	return string(b), err
 }
