@@ -16,6 +16,10 @@ var benchmarks = []benchmark{
 	sequential(0.05),
 	sequential(0.1),
 	sequential(0.2),
+	scanPickle("numbers"),
+	scanPickle("small-integers"),
+	scanPickle("records"),
+	scanPickle("arrays"),
 	training(mnist),
 	training(cifar10),
 }

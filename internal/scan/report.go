@@ -152,7 +152,9 @@ func (w *work) file(ctx context.Context, f *File) (status Status, format string,
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		r.Undecided("unreadable", f.Place(0, ""), fmt.Sprintf("It could not be read in full: %v.", err), "Get the file again from its source, or leave it out.")
+		if !errors.Is(err, errUnpacked) || r.children == "" || r.children == NotAModel {
+			r.Undecided("unreadable", f.Place(0, ""), fmt.Sprintf("It could not be read in full: %v.", err), "Get the file again from its source, or leave it out.")
+		}
 		if errors.Is(err, errUnpacked) {
 			return err
 		}

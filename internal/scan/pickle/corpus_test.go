@@ -35,7 +35,7 @@ ctypes:CDLL ctypes:cdll.LoadLibrary cffi:FFI.dlopen ssl:get_server_certificate s
 multiprocessing.util:spawnv_passfds mlflow.projects.backend.local:_run_entry_point pandas.io.parsers.readers:read_csv webbrowser:open platform:popen antigravity:geohash
 types:CodeType types:FunctionType cloudpickle.cloudpickle:_make_function cloudpickle.cloudpickle:_builtin_type dill._dill:_create_function dill._dill:_create_code
 operator:attrgetter operator:methodcaller operator:itemgetter functools:reduce builtins:map builtins:filter builtins:globals builtins:setattr builtins:__import__ sys:setprofile gc:get_objects inspect:getattr_static
-signal:signal atexit:register threading:Thread _thread:start_new_thread concurrent.futures:ThreadPoolExecutor interpreters:create _interpreters:run_string _xxsubinterpreters:run_string
+signal:signal atexit:register threading:Thread _thread:start_new_thread concurrent.futures:ThreadPoolExecutor _posixsubprocess:fork_exec site:execsitecustomize unittest:main difflib:unified_diff socketserver:TCPServer _notyetknown:run interpreters:create _interpreters:run_string _xxsubinterpreters:run_string
 sqlite3:connect zipfile:ZipFile tarfile:open dataclasses:make_dataclass collections:namedtuple string:Formatter.format ast:literal_eval difflib:get_close_matches glob:glob readline:read_init_file keras.layers.core:Lambda
 torch:os.system torch.serialization:os.system numpy:__builtins__ statistics:sys.modules random:_os.system`
 
@@ -113,6 +113,7 @@ func crafted() map[string][]byte {
 	raw("rebuild-from-type", text("torch._tensor")+text("_rebuild_from_type_v2")+"\x93("+system+text("torch")+text("Tensor")+"\x93"+text("echo pwned")+"\x85}tR")
 	raw("reconstructor", text("copyreg")+text("_reconstructor")+"\x93"+text("subprocess")+text("Popen")+"\x93"+text("builtins")+text("object")+"\x93N\x87R")
 	raw("newobj-function", text("copyreg")+text("__newobj__")+"\x93"+text("subprocess")+text("Popen")+"\x93"+text("id")+"\x86R")
+	raw("call-then-build", system+pwn+"}"+text("a")+"Nsb")
 	raw("in-a-set", "\x8f("+system+pwn+"\x90")
 	raw("as-persistent-id", system+pwn+"Q")
 	raw("unused-result", system+pwn+"0N")
@@ -123,6 +124,7 @@ func crafted() map[string][]byte {
 	raw("padded", strings.Repeat("N0", 1<<17)+system+pwn)
 	raw("long-literal-first", "X\x00\x00\x10\x00"+strings.Repeat("a", 1<<20)+"0"+system+pwn)
 
+	out["reduce-of-python-2"] = scantest.Evil(2, "__builtin__", "reduce", "x", "y")
 	evil := scantest.Evil(4, "os", "system", "echo pwned")
 	good := scantest.New(4).Int(1).Stop()
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
@@ -296,6 +298,7 @@ func shapes() map[string]func(p *scantest.Pickle) {
 				p.Global("datetime", "datetime").Call(func() { p.Blob(make([]byte, 10)) })
 				p.Global("decimal", "Decimal").Call(func() { p.Text("1.5") })
 				p.Global("builtins", "set").Call(func() { p.List(func() { p.Int(1) }) })
+				p.Global("__builtin__", "xrange").Call(func() { p.Int(0).Int(3).Int(1) })
 				p.Global("builtins", "type").Call(func() { p.Op('N') })
 				p.Global("collections", "defaultdict").Call(func() { p.Global("builtins", "list") })
 				p.Global("functools", "partial").Call(func() { p.Global("torch.nn.functional", "relu") })

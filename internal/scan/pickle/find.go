@@ -106,14 +106,19 @@ func find(module, name string) entry {
 	}
 	for _, p := range patterns {
 		if p.matches(module, name) {
-			return entry{verdict: allowed}
+			if p.called {
+				return entry{verdict: allowed}
+			}
+			return entry{verdict: allowed, value: true, check: checkInstance}
 		}
 	}
 	if e, ok := findEvil(module, name); ok {
 		return e
 	}
 	root, _, _ := strings.Cut(module, ".")
-	if python()[root] {
+	// Modules whose names begin with an underscore are private to Python's library, also
+	// those that it does not have yet.
+	if python()[root] || strings.HasPrefix(root, "_") && !strings.HasPrefix(root, "__") {
 		last := name[strings.LastIndexByte(name, '.')+1:]
 		return entry{verdict: library, severity: scan.High, does: "a function of Python's own library that no model needs to be loaded",
 			function: !classLike.MatchString(last) || strings.Contains(name, ".")}
@@ -153,11 +158,12 @@ func findEvil(module, name string) (entry, bool) {
 // reached are modules that others import, so that they are among their attributes.
 var reached = []string{"os", "sys", "subprocess", "builtins", "importlib", "shutil", "socket", "ctypes", "posix", "nt", "pickle", "_pickle", "runpy", "pty", "marshal"}
 
-// pattern allows the classes of a library's modules: their instances are made without
-// running their initialisation, and hold data.
+// pattern allows the classes of a library's modules: instances that are made without
+// running the initialisation hold data.
 type pattern struct {
 	modules *regexp.Regexp
 	names   *regexp.Regexp
+	called  bool // their initialisation may run too, with any arguments
 }
 
 func (p pattern) matches(module, name string) bool {
@@ -165,11 +171,11 @@ func (p pattern) matches(module, name string) bool {
 }
 
 var patterns = []pattern{
-	{regexp.MustCompile(`^sklearn\.(base|calibration|cluster|compose|covariance|cross_decomposition|decomposition|discriminant_analysis|dummy|ensemble|feature_extraction|feature_selection|gaussian_process|impute|isotonic|kernel_approximation|kernel_ridge|linear_model|manifold|metrics|mixture|model_selection|multiclass|multioutput|naive_bayes|neighbors|neural_network|pipeline|preprocessing|random_projection|semi_supervised|svm|tree|_loss|utils\._bunch|utils\.deprecation)(\.[a-z_0-9]+)*$`), classLike},
-	{regexp.MustCompile(`^scipy\.(sparse|spatial|interpolate|stats)(\.[a-z_0-9]+)*$`), regexp.MustCompile(`^(c[sd][cr]_(matrix|array)|(coo|bsr|dia|dok|lil)_(matrix|array)|[A-Za-z]*(Spline|Interpolator|interp1d|BSpline)|cKDTree|KDTree|rv_[a-z]+_?frozen|[a-z]+_gen)$`)},
-	{regexp.MustCompile(`^torch\.nn\.(modules|parameter|quantized|intrinsic)(\.[a-z_0-9]+)*$`), classLike},
-	{regexp.MustCompile(`^torchvision\.models(\.[a-z_0-9]+)*$`), classLike},
-	{regexp.MustCompile(`^pandas\.core\.(frame|series|indexes|internals|arrays|dtypes)(\.[a-z_0-9]+)*$`), classLike},
-	{regexp.MustCompile(`^(xgboost\.(core|sklearn)|lightgbm\.(basic|sklearn)|catboost\.core)$`), classLike},
-	{regexp.MustCompile(`^numpy(\.ma\.core|\.ma|\.matrixlib\.defmatrix|\.dtypes)?$`), regexp.MustCompile(`^(MaskedArray|MaskedConstant|matrix|[A-Z][A-Za-z0-9]*DType)$`)},
+	{modules: regexp.MustCompile(`^sklearn\.(base|calibration|cluster|compose|covariance|cross_decomposition|decomposition|discriminant_analysis|dummy|ensemble|feature_extraction|feature_selection|gaussian_process|impute|isotonic|kernel_approximation|kernel_ridge|linear_model|manifold|metrics|mixture|model_selection|multiclass|multioutput|naive_bayes|neighbors|neural_network|pipeline|preprocessing|random_projection|semi_supervised|svm|tree|_loss|utils\._bunch|utils\.deprecation)(\.[a-z_0-9]+)*$`), names: classLike},
+	{modules: regexp.MustCompile(`^scipy\.(sparse|spatial|interpolate)(\.[a-z_0-9]+)*$`), names: regexp.MustCompile(`^(c[sd][cr]_(matrix|array)|(coo|bsr|dia|dok|lil)_(matrix|array)|[A-Za-z]*(Spline|Interpolator|interp1d|BSpline)|cKDTree|KDTree)$`)},
+	{modules: regexp.MustCompile(`^torch\.nn\.(modules|parameter|quantized|intrinsic)(\.[a-z_0-9]+)*$`), names: classLike},
+	{modules: regexp.MustCompile(`^torchvision\.models(\.[a-z_0-9]+)*$`), names: classLike},
+	{modules: regexp.MustCompile(`^pandas\.core\.(frame|series|indexes|internals|arrays|dtypes)(\.[a-z_0-9]+)*$`), names: classLike, called: true},
+	{modules: regexp.MustCompile(`^(xgboost\.(core|sklearn)|lightgbm\.(basic|sklearn)|catboost\.core)$`), names: classLike},
+	{modules: regexp.MustCompile(`^numpy(\.ma\.core|\.ma|\.matrixlib\.defmatrix|\.dtypes)?$`), names: regexp.MustCompile(`^(MaskedArray|MaskedConstant|matrix|[A-Z][A-Za-z0-9]*DType)$`), called: true},
 }

@@ -2,6 +2,7 @@ package pickle
 
 import (
 	"bytes"
+	"errors"
 	"strconv"
 )
 
@@ -98,8 +99,8 @@ func (j *judge) otherwise() {
 	acted := false
 	trial := trialOf(j.m.ctx, j.in.buf[j.in.pos:], &acted)
 	trial.stack = append(trial.stack, make([]value, 16)...)
-	trial.loop()
-	if acted {
-		j.unsure("pickle-ambiguous", "", "BUILD", "It holds an array for joblib whose bytes are opcodes for any other unpickler, and these import something.", nil)
+	err, _ := trial.loop()
+	if acted || errors.Is(err, errEnd) && !j.in.end {
+		j.unsure("pickle-ambiguous", "", "BUILD", "It holds an array for joblib whose bytes are opcodes for any other unpickler, and these may import something.", nil)
 	}
 }

@@ -17,6 +17,7 @@ type judge struct {
 	extensions map[int64]value // of copyreg, as far as the stream itself adds them
 	told       map[string]int
 	nested     []section // other pickles in bytes, which what was called would load
+	copies     [][]byte  // and those whose place is not known
 	storages   map[string]storage
 	acted      bool // something was called or changed
 }
@@ -79,13 +80,29 @@ func (j *judge) unsure(rule, subject, op, message string, trace []string) value 
 	return j.m.heap.add(node{kind: object, flags: unsafe, at: j.m.at})
 }
 
-// python2 are modules by the names that protocols before 3 have them under.
-var python2 = map[string]string{"__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "_pickle", "commands": "subprocess", "UserDict": "collections", "UserList": "collections", "UserString": "collections", "__builtins__": "builtins", "exceptions": "builtins", "urllib2": "urllib.request", "httplib": "http.client", "_abcoll": "collections.abc"}
+// python2 are modules by the names of Python 2, which unpicklers map for protocols before 3
+// (CPython's Lib/_compat_pickle.py), and python2Names objects in them.
+var (
+	python2 = map[string]string{
+		"__builtin__": "builtins", "__builtins__": "builtins", "exceptions": "builtins", "copy_reg": "copyreg", "cPickle": "_pickle", "commands": "subprocess",
+		"UserDict": "collections", "UserList": "collections", "UserString": "collections", "urllib2": "urllib.request", "httplib": "http.client",
+		"SocketServer": "socketserver", "BaseHTTPServer": "http.server", "SimpleHTTPServer": "http.server", "CGIHTTPServer": "http.server", "xmlrpclib": "xmlrpc.client",
+		"anydbm": "dbm", "whichdb": "dbm", "dumbdbm": "dbm.dumb", "gdbm": "dbm.gnu", "dbhash": "dbm.bsd", "_abcoll": "collections.abc",
+	}
+	python2Names = map[string][2]string{
+		"builtins xrange": {"builtins", "range"}, "builtins long": {"builtins", "int"}, "builtins unicode": {"builtins", "str"}, "builtins basestring": {"builtins", "str"},
+		"builtins unichr": {"builtins", "chr"}, "builtins raw_input": {"builtins", "input"}, "builtins intern": {"sys", "intern"}, "builtins reduce": {"functools", "reduce"},
+		"itertools imap": {"builtins", "map"}, "itertools ifilter": {"builtins", "filter"}, "itertools izip": {"builtins", "zip"},
+	}
+)
 
 // global gives the object of a module and a name, which may be one of a class or submodule.
 func (j *judge) global(module, name, op string) value {
 	if to, ok := python2[module]; ok {
 		module = to
+	}
+	if to, ok := python2Names[module+" "+name]; ok {
+		module, name = to[0], to[1]
 	}
 	key := module + " " + name
 	if i, ok := j.index[key]; ok {
@@ -230,6 +247,9 @@ func (j *judge) build(target, state value) error {
 }
 
 func (j *judge) state(target, state value) error {
+	if state.kind() == global {
+		j.handed(state)
+	}
 	n := *j.m.heap.node(target)
 	if n.flags&unsafe == 0 && (state.kind() == dict || state.kind() == tuple) && j.m.heap.node(state).flags&dunderKey != 0 {
 		j.acted = true
@@ -261,6 +281,15 @@ func (j *judge) hook(state value) string {
 		}
 	}
 	return ""
+}
+
+// handed judges an object that is not called but becomes part of something: a callable of
+// which it depends on the arguments what it does may be called there with any.
+func (j *judge) handed(v value) {
+	if g := j.imported(v); g.entry.verdict == allowed && g.entry.check != nil && !g.entry.value {
+		g.used = true
+		j.tell("pickle-unknown-import", scan.Unknown, g.String(), "", fmt.Sprintf("It hands %s over to others, and with what arguments it will be called is not known.", g), nil)
+	}
 }
 
 // extend judges items added to an object that is no list, dict or set of the stream's own.

@@ -11,8 +11,8 @@ import (
 
 // Limits of one stream. A stream beyond them ends with an error, and is undecided.
 const (
-	maxStack   = 1 << 22
-	maxMemo    = 1 << 22
+	maxStack   = 1 << 21
+	maxMemo    = 1 << 21
 	maxSparse  = 1 << 16 // entries of the memo far beyond its end
 	maxGlobals = 1 << 16
 	smallSize  = 1 << 18 // values that are held before others are waited for
@@ -52,7 +52,7 @@ func newMachine(ctx context.Context, in *input, j *judge) *machine {
 // reset makes the machine ready for the next stream.
 func (m *machine) reset() {
 	m.stack, m.marks, m.memo, m.sparse, m.memoed = m.stack[:0], m.marks[:0], m.memo[:0], nil, 0
-	m.heap.nodes, m.heap.items, m.heap.next = m.heap.nodes[:0], m.heap.items[:0], collectFrom
+	m.heap = heap{next: collectFrom}
 	m.proto, m.started, m.calls = 0, m.in.offset(), 0
 }
 
@@ -145,7 +145,8 @@ func (m *machine) put(i uint64, v value) error {
 }
 
 func (m *machine) get(i uint64) error {
-	v, ok := vacant, true
+	var v value
+	ok := true
 	if i < uint64(len(m.memo)) {
 		v = m.memo[i]
 	} else {
@@ -161,8 +162,11 @@ func (m *machine) get(i uint64) error {
 // container makes a node with items of the stack, which it takes over.
 func (m *machine) container(k kind, items []value, most int) value {
 	n := node{kind: k, at: m.at}
-	for _, v := range items {
-		if k == tuple && (v.kind() == dict || v.kind() == tuple) && m.heap.node(v).flags&dunderKey != 0 || k == dict && v&dunder != 0 {
+	for i, v := range items {
+		if v.kind() == global {
+			m.judge.handed(v)
+		}
+		if k == tuple && (v.kind() == dict || v.kind() == tuple) && m.heap.node(v).flags&dunderKey != 0 || k == dict && i%2 == 0 && v&dunder != 0 {
 			n.flags |= dunderKey
 		}
 	}
@@ -180,15 +184,21 @@ func (m *machine) extend(target value, items []value, op string) {
 	switch target.kind() {
 	case list, dict, set:
 		n := m.heap.node(target)
-		if target.kind() == dict {
-			for i := 0; i < len(items); i += 2 {
-				if items[i]&dunder != 0 {
-					n.flags |= dunderKey
-				}
+		for i, v := range items {
+			if v&dunder != 0 && i%2 == 0 && target.kind() == dict {
+				n.flags |= dunderKey
+			}
+			if v.kind() == global {
+				m.judge.handed(v)
 			}
 		}
 		m.heap.keep(n, items, mostItems)
 	default:
+		for _, v := range items {
+			if v.kind() == global {
+				m.judge.handed(v)
+			}
+		}
 		m.judge.extend(target, op)
 	}
 }
@@ -201,10 +211,10 @@ func (m *machine) room() error {
 	if len(m.stack) > maxStack || len(m.memo) > maxMemo || len(m.marks) > maxStack {
 		return errLarge
 	}
-	if len(m.stack)+len(m.memo)+len(m.heap.nodes) > smallSize {
+	if len(m.stack)+len(m.memo)+m.heap.held() > smallSize {
 		m.claim()
 	}
-	if len(m.heap.nodes) <= m.heap.next {
+	if m.heap.held() <= m.heap.next {
 		return nil
 	}
 	var far []value
@@ -403,7 +413,7 @@ func (m *machine) literal(op byte) error {
 		return fault("a length is negative")
 	}
 	if k == blob && n > maxText {
-		m.push(m.heap.add(node{kind: large, at: m.in.offset(), length: n}))
+		m.push(m.heap.add(node{kind: large, at: m.in.offset(), args: value(n)}))
 		return m.in.skip(n)
 	}
 	v, err := m.in.keep(k, n)

@@ -136,6 +136,13 @@ func streams(ctx context.Context, f *scan.File, r *scan.Report, from int64) erro
 			return err
 		}
 	}
+	for i, b := range j.copies {
+		name := fmt.Sprintf("bytes given to torch.storage._load_from_bytes, %d", i+1)
+		open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+		if err := r.Entry(ctx, f.Stream(name, int64(len(b)), open)); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -38,7 +38,7 @@ func (j *judge) write(out *strings.Builder, v value, depth int) {
 	case opaque:
 		out.WriteString("<text>")
 	case large:
-		fmt.Fprintf(out, "<%d bytes>", j.m.heap.node(v).length)
+		fmt.Fprintf(out, "<%d bytes>", int64(j.m.heap.node(v).args))
 	case list:
 		j.writeAll(out, v, "[", "]", depth)
 	case tuple:

@@ -2,6 +2,7 @@ package pickle
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -69,6 +70,17 @@ func makeSpecials() map[string]entry {
 }
 
 func checkResult(_ *judge, c *called) value { return c.result }
+
+// checkInstance allows classes whose instances are made without arguments, as picklers do:
+// with arguments their initialisation may read files.
+func checkInstance(j *judge, c *called) value {
+	if c.op == "NEWOBJ" || c.op == "NEWOBJ_EX" || j.count(c.args) == 0 {
+		return c.result
+	}
+	j.m.heap.node(c.result).flags |= unsafe
+	j.tell("pickle-unknown-call", scan.Unknown, j.show(c.callee), c.op, fmt.Sprintf("Loading it calls %s, and what that class does with arguments is not known.", j.show(c.result)), j.trace(c.result))
+	return c.result
+}
 
 // checkGetattr follows getattr(object, name).
 func checkGetattr(j *judge, c *called) value {
@@ -214,19 +226,23 @@ func checkNested(j *judge, c *called) value {
 	switch {
 	case v.kind() == large:
 		n := j.m.heap.node(v)
-		j.nested = append(j.nested, section{"bytes given to " + j.show(c.callee), n.at, n.length})
+		j.nested = append(j.nested, section{"bytes given to " + j.show(c.callee), n.at, int64(n.args)})
 	case v.kind() == blob && j.in.at != nil:
 		offset, length := j.in.span(v)
 		j.nested = append(j.nested, section{"bytes given to " + j.show(c.callee), offset, length})
+	case v.kind() == blob: // the content is read forwards: where the bytes are is not known any more, but they are
+		j.copies = append(j.copies, slices.Clone(j.in.raw(v)))
 	default:
 		return j.unsure("pickle-unknown-call", j.show(c.callee), c.op, fmt.Sprintf("Loading it calls %s on bytes that are not in the file as such, and could not be followed.", j.show(c.callee)), j.trace(c.result))
 	}
-	if len(j.nested) > 1000 {
-		j.nested = j.nested[:1000]
+	if len(j.nested)+len(j.copies) > 1000 {
+		j.nested, j.copies = nil, nil
 		return j.unsure("pickle-unknown-call", j.show(c.callee), c.op, "It loads more than 1000 files within the file.", nil)
 	}
 	return c.result
 }
+
+var ufuncName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
 
 // checkNamed follows numpy's _ufunc_reconstruct(module, name), which imports what is named.
 func checkNamed(j *judge, c *called) value {
@@ -236,7 +252,7 @@ func checkNamed(j *judge, c *called) value {
 		return j.globalOf(j.item(c.args, 0), j.item(c.args, 1))
 	}
 	root, _, _ := strings.Cut(module, ".")
-	if _, bad := findEvil(module, name); !bad && (root == "numpy" && !strings.Contains(module, ".") || module == "scipy.special._ufuncs") && plainName.MatchString(name) {
+	if _, bad := findEvil(module, name); !bad && (root == "numpy" && !strings.Contains(module, ".") || module == "scipy.special._ufuncs") && ufuncName.MatchString(name) {
 		return c.result
 	}
 	return j.global(module, name, c.op)

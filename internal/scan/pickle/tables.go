@@ -70,8 +70,6 @@ scipy.sparse.csc: csc_matrix
 scipy.sparse.coo: coo_matrix
 scipy.special: expit
 joblib.numpy_pickle: NumpyArrayWrapper NDArrayWrapper
-xgboost.core: Booster
-lightgbm.basic: Booster
 tokenizers: AddedToken Tokenizer
 omegaconf.dictconfig: DictConfig
 omegaconf.listconfig: ListConfig
@@ -120,7 +118,7 @@ critical! it opens a file, a connection or a library
 builtins:open io:open io:FileIO io:open_code _io:open _io:FileIO _io:open_code codecs:open tempfile shutil pathlib:Path.write_text pathlib:Path.write_bytes pathlib:Path.unlink glob fileinput linecache mmap
 logging logging.handlers logging.config distutils.file_util zipfile tarfile sqlite3 gzip:open bz2:open lzma:open
 socket _socket ssl _ssl socketserver http urllib ftplib smtplib poplib imaplib nntplib telnetlib xmlrpc wsgiref requests aiohttp httpx urllib3 websocket
-numpy:fromfile numpy:memmap numpy:save numpy:savez numpy:savetxt numpy:DataSource numpy.lib._datasource torch:save torch.serialization:save pandas.io pandas:read_csv pandas:read_html pandas:read_sql pandas:DataFrame.to_csv
+numpy:fromfile numpy:genfromtxt numpy:fromregex numpy:savez_compressed numpy:memmap numpy:save numpy:savez numpy:savetxt numpy:DataSource numpy.lib._datasource torch:save torch.serialization:save pandas.io pandas:read_csv pandas:read_html pandas:read_sql pandas:DataFrame.to_csv
 winreg _winapi msilib nturl2path pwd grp spwd resource fcntl termios tty curses readline
 high! it prints, waits or does what has no part in loading a model
 builtins:print builtins:exit builtins:quit builtins:help builtins:dir builtins:hash builtins:id builtins:callable builtins:copyright builtins:credits builtins:license time:sleep warnings

@@ -57,9 +57,8 @@ func (v value) int() (int64, bool) {
 // an object depends on few, and all were judged when they were made.
 type node struct {
 	callee value  // of an object: what was called
-	args   value  // of an object: with what; of persistent: its id
+	args   value  // of an object: with what; of persistent: its id; of large: how many bytes
 	at     int64  // where it was made
-	length int64  // of large: how many bytes
 	first  uint32 // of its items
 	count  uint32 // how many items there are
 	kept   uint16 // how many are kept
@@ -74,83 +73,123 @@ const (
 	unsafe                      // of an object: it is not known to be harmless
 )
 
+// store is a slice in parts that never move, so that it grows without a copy of it all.
+type store[T any] struct {
+	parts [][]T
+	n     int
+}
+
+const part = 1 << 13
+
+func (s *store[T]) at(i uint64) *T { return &s.parts[i/part][i%part] }
+
+// grow adds n elements in a row, at most a part, and gives the index of the first.
+func (s *store[T]) grow(n int) int {
+	if s.n%part+n > part {
+		s.n += part - s.n%part
+	}
+	if s.n/part >= len(s.parts) {
+		s.parts = append(s.parts, make([]T, part))
+	}
+	s.n += n
+	return s.n - n
+}
+
+func (s *store[T]) slice(first, n int) []T {
+	if n == 0 {
+		return nil
+	}
+	return s.parts[first/part][first%part : first%part+n]
+}
+
 // heap holds the nodes and their items. Those that nothing refers to any more are
 // removed when there are many.
 type heap struct {
-	nodes []node
-	items []value
-	next  int // how many nodes there may be before the next collection
+	nodes store[node]
+	items store[value]
+	next  int // how many nodes and items there may be before the next collection
 }
 
 const (
 	collectFrom = 1 << 17
-	maxNodes    = 1 << 21 // 2^20 nested lists and as many others
-	maxItems    = 1 << 23
+	maxHeld     = 5 << 20 // nodes and items: 2^20 lists within each other are 3·2^20
 )
 
 func (h *heap) add(n node) value {
-	h.nodes = append(h.nodes, n)
-	return make1(n.kind, uint64(len(h.nodes)-1))
+	i := h.nodes.grow(1)
+	*h.nodes.at(uint64(i)) = n
+	return make1(n.kind, uint64(i))
 }
 
-func (h *heap) node(v value) *node { return &h.nodes[v.payload()] }
+func (h *heap) held() int { return h.nodes.n + h.items.n }
+
+func (h *heap) node(v value) *node { return h.nodes.at(v.payload()) }
 
 // keep adds items to a node, as many as there is room for.
 func (h *heap) keep(n *node, items []value, most int) {
 	if n.room == 0 && len(items) > 0 {
-		n.room = uint16(min(max(len(items), 4), most))
-		n.first = uint32(len(h.items))
-		h.items = append(h.items, make([]value, n.room)...)
+		least := 2
+		if n.kind == tuple {
+			least = 1
+		}
+		n.room = uint16(min(max(len(items), least), most))
+		n.first = uint32(h.items.grow(int(n.room)))
 	}
-	take := min(len(items), int(n.room-n.kept))
-	copy(h.items[int(n.first)+int(n.kept):], items[:take])
-	n.kept += uint16(take)
+	room := h.items.slice(int(n.first), int(n.room))
+	if take := len(items) - int(n.room-n.kept); take > 0 && int(n.room) < min(most, len(items)+int(n.kept)) {
+		wider := uint16(min(most, max(2*int(n.room), len(items)+int(n.kept))))
+		first := h.items.grow(int(wider))
+		copy(h.items.slice(first, int(wider)), room[:n.kept])
+		n.first, n.room = uint32(first), wider
+		room = h.items.slice(first, int(wider))
+	}
+	n.kept += uint16(copy(room[n.kept:], items))
 	n.count += uint32(len(items))
 }
 
 func (h *heap) kept(v value) []value {
 	n := h.node(v)
-	return h.items[n.first : int(n.first)+int(n.kept)]
+	return h.items.slice(int(n.first), int(n.kept))
 }
 
 // collect removes what cannot be reached from the roots, which it rewrites. It reports
 // whether what is left is within the limits.
 func (h *heap) collect(roots ...[]value) bool {
-	moved := make([]uint32, len(h.nodes)) // 1 + the new index
-	var nodes []node
-	var items []value
-	var pending []uint32
+	old := *h
+	*h = heap{}
+	moved := make([]uint32, old.nodes.n) // 1 + the new index
 	move := func(v value) value {
 		if !v.isNode() {
 			return v
 		}
 		i := v.payload()
 		if moved[i] == 0 {
-			nodes = append(nodes, h.nodes[i])
-			moved[i] = uint32(len(nodes))
-			pending = append(pending, moved[i]-1)
+			moved[i] = uint32(h.add(*old.node(v)).payload()) + 1
 		}
 		return v&^payloadMask | value(moved[i]-1)
 	}
+	done := 0 // nodes that were moved, and whose items were too
 	for _, root := range roots {
 		for i, v := range root {
 			root[i] = move(v)
 		}
-		for len(pending) > 0 {
-			i := pending[len(pending)-1]
-			pending = pending[:len(pending)-1]
-			n := nodes[i]
-			old := h.items[n.first : int(n.first)+int(n.kept)]
-			n.first = uint32(len(items))
-			items = append(items, make([]value, n.room)...)
-			for j, v := range old {
-				items[int(n.first)+j] = move(v)
-			}
-			n.callee, n.args = move(n.callee), move(n.args)
-			nodes[i] = n
-		}
 	}
-	h.nodes, h.items = nodes, items
-	h.next = max(collectFrom, 2*len(nodes))
-	return len(nodes) <= maxNodes && len(items) <= maxItems
+	for ; done < h.nodes.n; done++ {
+		n := h.nodes.at(uint64(done))
+		items := old.items.slice(int(n.first), int(n.kept))
+		if n.room > 0 {
+			n.first = uint32(h.items.grow(int(n.room)))
+		}
+		to := h.items.slice(int(n.first), int(n.room))
+		for i, v := range items {
+			to[i] = move(v)
+		}
+		callee, args := n.callee, n.args
+		if n.kind != large {
+			args = move(args)
+		}
+		n.callee, n.args = move(callee), args
+	}
+	h.next = min(h.held()+max(collectFrom, h.held()/2), maxHeld)
+	return h.held() <= maxHeld/4*3
 }

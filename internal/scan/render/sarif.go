@@ -14,6 +14,8 @@ import (
 
 // What of SARIF 2.1.0 is written (OASIS Standard, 2020), by the names of the specification.
 
+const language = "en-GB"
+
 type sarifLog struct {
 	Schema  string     `json:"$schema"`
 	Version string     `json:"version"`
@@ -21,8 +23,10 @@ type sarifLog struct {
 }
 
 type sarifRun struct {
-	Tool    sarifTool     `json:"tool"`
-	Results []sarifResult `json:"results"`
+	Tool             sarifTool     `json:"tool"`
+	Results          []sarifResult `json:"results"`
+	Language         string        `json:"language"`
+	NewlineSequences []string      `json:"newlineSequences"`
 }
 
 type sarifTool struct {
@@ -30,8 +34,9 @@ type sarifTool struct {
 }
 
 type sarifDriver struct {
-	Name  string      `json:"name"`
-	Rules []sarifRule `json:"rules"`
+	Name     string      `json:"name"`
+	Language string      `json:"language"`
+	Rules    []sarifRule `json:"rules"`
 }
 
 type sarifRule struct {
@@ -84,7 +89,7 @@ type sarifLogical struct {
 // SARIF writes a report as a SARIF log with one run. What keeps a file undecided is a
 // result of kind "open"; what is ignored is there as suppressed.
 func SARIF(w io.Writer, r *Report, rules []scan.Rule) error {
-	run := sarifRun{Tool: sarifTool{sarifDriver{Name: "Assay", Rules: []sarifRule{}}}, Results: []sarifResult{}}
+	run := sarifRun{Tool: sarifTool{sarifDriver{Name: "Assay", Language: language, Rules: []sarifRule{}}}, Results: []sarifResult{}, Language: language, NewlineSequences: []string{"\n"}}
 	for _, rule := range rules {
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{rule.ID, sarifText{rule.Title + "."}})
 	}
