@@ -16,10 +16,13 @@ $(runtime): package.json package-lock.json
 build: $(runtime)
 	go build -o bin/assay ./cmd/assay
 
-# Trains a classifier on real records, runs it on others, and checks its gradient.
+# Trains and checks a model, then assesses two real systems: of each, one solution is adequate
+# and one is not. That ends with 1, and so would 2; other ends are failures.
 demo: build
 	bin/assay train --data examples/diagnosis/breast_cancer.csv --label diagnosis --out bin/diagnosis.onnx
 	bin/assay gradient --model bin/diagnosis.onnx --data examples/diagnosis/breast_cancer.csv
+	bin/assay assess examples/diagnosis --key bin/demo-key.pem || [ $$? -le 2 ]
+	bin/assay assess examples/digits --key bin/demo-key.pem || [ $$? -le 2 ]
 
 # Makes the examples' models and test data again, as their SOURCE.md says. They are in the
 # repository, so nothing else needs this.
@@ -30,7 +33,7 @@ examples: build
 	bin/assay train $(diagnosis) --test-out examples/diagnosis/test.csv --out examples/diagnosis/models/undefended.onnx
 	bin/assay train $(diagnosis) --harden pgd --unit range --eps 0.06 --out examples/diagnosis/models/hardened.onnx
 	bin/assay train $(digits) --test-out examples/digits/test.csv --out examples/digits/models/undefended.onnx
-	bin/assay train $(digits) --harden pgd --eps 1 --out examples/digits/models/hardened.onnx
+	bin/assay train $(digits) --harden pgd --eps 2 --out examples/digits/models/hardened.onnx
 	go run ./examples/internal/quantise examples/digits/models/undefended.onnx examples/digits/models/masked.onnx 4
 
 test: $(runtime)
@@ -38,7 +41,7 @@ test: $(runtime)
 
 # Race detection where it can find something within reason: packages without cgo.
 test-race: $(runtime)
-	go test -race -short ./onnx ./onnx/infer ./internal/dataset ./internal/train/...
+	go test -race -short ./onnx ./onnx/infer ./internal/dataset ./internal/train/... ./internal/criteria ./internal/evidence ./internal/assess
 
 vet:
 	go vet ./...

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -64,7 +63,7 @@ func (f *systemFlags) prepare(u *ui) (*bench, error) {
 		return nil, err
 	}
 	if f.workers < 0 {
-		return nil, fmt.Errorf("--workers %d: give how many shards are to run at once, or 0 for as many as there are processors", f.workers)
+		return nil, usagef("--workers %d: give how many shards are to run at once, or 0 for as many as there are processors", f.workers)
 	}
 	s, err := system.Open(f.path)
 	if err != nil {
@@ -117,10 +116,8 @@ func thisProgram(library string) (p evidence.Program, err error) {
 	if _, p.SHA256, err = evidence.DigestFile(exe); err != nil {
 		return p, err
 	}
-	p.Version, p.Runtime, p.Go, p.System = "(devel)", runtimeVersion, runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		p.Version = info.Main.Version
-	}
+	this := aboutThis()
+	p.Version, p.Runtime, p.Go, p.System = this.Version, runtimeVersion, this.Go, this.System
 	return p, nil
 }
 
@@ -191,7 +188,7 @@ func (u *ui) planned(a *assess.Assessment) {
 		for i, m := range t.Outline.Methods {
 			names[i] = m.Name
 		}
-		u.row("test", "%s: at most %d units, %d queries", t.Title, n, n*t.Outline.Queries)
+		u.row("test", "%s: about %d units, at most %d queries each", t.Title, n, t.Outline.Queries)
 		u.row("", "%s", strings.Join(names, ", "))
 		for _, remark := range t.Outline.Remarks {
 			u.row("", "%s", remark)
@@ -243,6 +240,11 @@ func (f *systemFlags) assess(ctx context.Context, u *ui, folder, keyPath string)
 	a, err := b.plan(ctx, f, assess.Setting{Folder: folder, Key: key})
 	if err != nil {
 		return err
+	}
+	for _, t := range a.Plan.Tests {
+		for _, remark := range t.Outline.Remarks {
+			u.note("%s: %s", t.Title, remark)
+		}
 	}
 	changed, err := a.Changed()
 	if err != nil {

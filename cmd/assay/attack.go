@@ -170,16 +170,16 @@ func (f *attackFlags) check() error {
 		return err
 	}
 	if f.n < 1 {
-		return fmt.Errorf("--n %d: at least one record is needed", f.n)
+		return usagef("--n %d: at least one record is needed", f.n)
 	}
 	if f.threads < 0 {
-		return fmt.Errorf("--threads %d: give the number of processors, or 0 for all", f.threads)
+		return usagef("--threads %d: give the number of processors, or 0 for all", f.threads)
 	}
 	if !slices.Contains(method.Norms(), method.Norm(f.norm)) {
-		return fmt.Errorf("--norm %s: use Linf or L2", f.norm)
+		return usagef("--norm %s: use Linf or L2", f.norm)
 	}
 	if !slices.Contains(method.Scalings(), method.Scaling(f.unit)) {
-		return fmt.Errorf("--unit %s: use raw, range or std", f.unit)
+		return usagef("--unit %s: use raw, range or std", f.unit)
 	}
 	f.settings.Loss = model.Loss(f.loss)
 	_, err := builtin.Find(f.method, f.settings, f.given)

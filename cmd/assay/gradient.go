@@ -39,7 +39,7 @@ not see what the model does there. The exit code is 1 where the check fails.`,
 			return err
 		}
 		if n < 1 {
-			return fmt.Errorf("--n %d: at least one example is needed", n)
+			return usagef("--n %d: at least one example is needed", n)
 		}
 		m, err := onnx.Open(path)
 		if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -31,11 +30,11 @@ func (f *hardenFlags) add(c *cobra.Command) {
 func (f *hardenFlags) check() error {
 	switch {
 	case f.by == "" && f.eps != 0:
-		return errors.New("--eps is for --harden pgd")
+		return usagef("--eps is for --harden pgd")
 	case f.by != "" && f.by != "pgd":
-		return fmt.Errorf("--harden %s: use pgd", f.by)
+		return usagef("--harden %s: use pgd", f.by)
 	case f.by != "" && f.eps == 0:
-		return errors.New("--harden pgd needs --eps, the largest perturbation to withstand")
+		return usagef("--harden pgd needs --eps, the largest perturbation to withstand")
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"assay"
 )
 
 // Streams are the program's input and output.
@@ -23,7 +25,7 @@ func Run(ctx context.Context, args []string, s Streams) int {
 		if ctx.Err() != nil {
 			err = context.Canceled // whatever else the interruption led to
 		}
-		u.fail(err)
+		u.fail(err, wantsJSON(args))
 	}
 	return exitCode(err)
 }
@@ -33,7 +35,7 @@ func Run(ctx context.Context, args []string, s Streams) int {
 func execute(ctx context.Context, args []string, u *ui) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = &internalError{cause: fmt.Errorf("%v", r), stack: debug.Stack()}
+			err = assay.WithCode(assay.CodeInternal, fmt.Errorf("a fault of assay itself, please report it: %v\n%s", r, debug.Stack()))
 		}
 	}()
 	root := &cobra.Command{
@@ -49,5 +51,16 @@ func execute(ctx context.Context, args []string, u *ui) (err error) {
 	root.SetErr(u.streams.Err)
 	root.AddCommand(initCommand(u), planCommand(u), assessCommand(u), verifyCommand(u), rerunCommand(u), reportCommand(u),
 		scanCommand(u), explainCommand(u), catalogCommand(u), attackCommand(u), trainCommand(u), gradientCommand(u), versionCommand(u))
-	return root.ExecuteContext(ctx)
+	running := false
+	for _, c := range root.Commands() {
+		run := c.RunE
+		c.RunE = func(c *cobra.Command, args []string) error {
+			running = true
+			return run(c, args)
+		}
+	}
+	if err = root.ExecuteContext(ctx); err != nil && !running {
+		return assay.WithCode(assay.CodeUsage, err) // the arguments did not get as far as a command
+	}
+	return err
 }

@@ -12,9 +12,11 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"assay/internal/model/ort"
+	"assay/internal/model/remote/remotetest"
 )
 
 func TestMain(m *testing.M) {
+	remotetest.MainIfStarted()
 	testscript.Main(m, map[string]func(){"assay": main})
 }
 

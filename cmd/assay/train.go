@@ -175,7 +175,7 @@ func (f *trainFlags) complete() error {
 	}
 	for name, part := range map[string]float64{"validation": f.validation, "test": f.test} {
 		if !(part >= 0 && part < 1) {
-			return fmt.Errorf("--%s %v: give a part from 0 to 1", name, part)
+			return usagef("--%s %v: give a part from 0 to 1", name, part)
 		}
 	}
 	o := &f.options
@@ -187,7 +187,7 @@ func (f *trainFlags) complete() error {
 		f.test = 0
 	}
 	if f.testOut != "" && f.test == 0 {
-		return errors.New("--test-out is for the part of --data to test on, and there is none: give --test, such as 0.2, and no --test-data")
+		return usagef("--test-out is for the part of --data to test on, and there is none: give --test, such as 0.2, and no --test-data")
 	}
 	return f.harden.check()
 }
@@ -277,7 +277,7 @@ func (f *trainFlags) build(s *split) (*onnx.Model, error) {
 		return nil, err
 	}
 	if (f.arch == "cnn" || f.arch == "resnet20") && len(shape) != 3 {
-		return nil, fmt.Errorf("--arch %s is for images, and the examples have the shape %v: give their shape (channels, height, width) in a --schema", f.arch, shape)
+		return nil, usagef("--arch %s is for images, and the examples have the shape %v: give their shape (channels, height, width) in a --schema", f.arch, shape)
 	}
 	var m *onnx.Model
 	switch f.arch {
@@ -293,7 +293,7 @@ func (f *trainFlags) build(s *split) (*onnx.Model, error) {
 	case "resnet20":
 		m = network.ResNet20(shape[0], shape[1], shape[2], classes, seed)
 	default:
-		return nil, fmt.Errorf("--arch %s: use logistic, mlp, cnn, resnet20 or a file that ends in .onnx", f.arch)
+		return nil, usagef("--arch %s: use logistic, mlp, cnn, resnet20 or a file that ends in .onnx", f.arch)
 	}
 	if !f.standardize {
 		return m, nil
@@ -317,13 +317,13 @@ func (f *trainFlags) layers() ([]int, error) {
 		return usual, nil
 	}
 	if usual == nil {
-		return nil, fmt.Errorf("--widths are for mlp and cnn, not for %s", f.arch)
+		return nil, usagef("--widths are for mlp and cnn, not for %s", f.arch)
 	}
 	var widths []int
 	for text := range strings.SplitSeq(f.widths, ",") {
 		w, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil || w < 1 || w > 1<<16 {
-			return nil, fmt.Errorf("--widths %s: give numbers such as 64,32", f.widths)
+			return nil, usagef("--widths %s: give numbers such as 64,32", f.widths)
 		}
 		widths = append(widths, w)
 	}
@@ -340,7 +340,7 @@ func augmentation(text string, d *train.Data) (a train.Augmentation, err error) 
 		number := 0.0
 		if given {
 			if number, err = strconv.ParseFloat(value, 64); err != nil {
-				return a, fmt.Errorf("--augment %s: %q is not a number", text, value)
+				return a, usagef("--augment %s: %q is not a number", text, value)
 			}
 		}
 		switch name {
@@ -357,7 +357,7 @@ func augmentation(text string, d *train.Data) (a train.Augmentation, err error) 
 				a.Noise = 0.05 * d.Deviation()
 			}
 		default:
-			return a, fmt.Errorf("--augment %s: there is no %q: use crop, flip and noise", text, name)
+			return a, usagef("--augment %s: there is no %q: use crop, flip and noise", text, name)
 		}
 	}
 	return a, nil

@@ -53,7 +53,7 @@ func (u *ui) json(v any) error {
 // checkFormat refuses a --format that there is not.
 func checkFormat(format string) error {
 	if format != "text" && format != "json" {
-		return fmt.Errorf("--format %s: use text or json", format)
+		return usagef("--format %s: use text or json", format)
 	}
 	return nil
 }
@@ -63,12 +63,15 @@ func (u *ui) note(format string, args ...any) {
 	fmt.Fprintf(u.streams.Err, format+"\n", args...)
 }
 
-// fail prints an error.
-func (u *ui) fail(err error) {
-	switch {
-	case errors.Is(err, errFailed), errors.Is(err, errUndecided):
-		return
-	case errors.Is(err, context.Canceled):
+// fail prints an error: to people, and to programs where they asked.
+func (u *ui) fail(err error, json bool) {
+	if errors.Is(err, errFailed) || errors.Is(err, errUndecided) {
+		return // what does not hold is the result
+	}
+	if json {
+		_ = u.json(map[string]jsonError{"error": newJSONError(err)}) // the sentence is printed even so
+	}
+	if errors.Is(err, context.Canceled) {
 		u.note("interrupted")
 		return
 	}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -25,7 +27,7 @@ import (
 )
 
 // today gives what the description that a run was made from asks for now, nil where it is not at hand.
-func today(run, path string) ([]assess.PlannedDecision, error) {
+func today(e *assess.Engine, run, path string) ([]assess.PlannedDecision, error) {
 	if path == "" {
 		path = filepath.Join(run, "..", "..", system.FileName)
 		if _, err := os.Stat(path); err != nil {
@@ -44,7 +46,7 @@ func today(run, path string) ([]assess.PlannedDecision, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := assess.Resolve(s, c)
+	plan, err := e.Resolve(s, c)
 	if err != nil {
 		return nil, err
 	}
@@ -62,17 +64,37 @@ func (f *verifyFlags) add(c *cobra.Command) {
 	c.Flags().StringSliceVar(&f.keys, "key", nil, "public keys that are trusted (your own key, where you have one)")
 }
 
-// verify checks a run.
+// verify checks a run. Where files were changed so that the run cannot even be read, that is
+// what it finds, and nothing is recorded.
 func (f *verifyFlags) verify(folder string) (*assess.Engine, *assess.Recorded, *assess.Verification, error) {
-	recorded, err := assess.Read(folder)
+	trusted, err := f.trusted()
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	recorded, err := assess.Read(folder)
+	if err != nil {
+		if v, failed := evidence.Inspect(folder, trusted...); failed == nil && len(v.Problems) > 0 {
+			return nil, nil, &assess.Verification{Verification: v}, nil
+		}
+		return nil, nil, nil, err
+	}
+	testers, _ := builtin.Testers(nil, "")
+	e := &assess.Engine{Testers: testers}
+	now, err := today(e, folder, f.system)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	v, err := e.Verify(recorded, now, trusted...)
+	return e, recorded, v, err
+}
+
+// trusted opens the keys that are trusted.
+func (f *verifyFlags) trusted() ([]evidence.PublicKey, error) {
 	var trusted []evidence.PublicKey
 	for _, path := range f.keys {
 		key, err := evidence.ReadPublicKey(path)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, err
 		}
 		trusted = append(trusted, key)
 	}
@@ -81,14 +103,7 @@ func (f *verifyFlags) verify(folder string) (*assess.Engine, *assess.Recorded, *
 			trusted = append(trusted, key)
 		}
 	}
-	now, err := today(folder, f.system)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	testers, _ := builtin.Testers(nil, "")
-	e := &assess.Engine{Testers: testers}
-	v, err := e.Verify(recorded, now, trusted...)
-	return e, recorded, v, err
+	return trusted, nil
 }
 
 func verifyCommand(u *ui) *cobra.Command {
@@ -112,7 +127,7 @@ Exit codes: 0 nothing is wrong, 1 the run was changed, 2 evidence is void.`,
 			if err != nil {
 				return err
 			}
-			return u.verified(f, recorded, v)
+			return u.verified(f, args[0], recorded, v)
 		},
 	}
 	f.add(c)
@@ -121,8 +136,12 @@ Exit codes: 0 nothing is wrong, 1 the run was changed, 2 evidence is void.`,
 }
 
 // verified prints what verifying found.
-func (u *ui) verified(f *verifyFlags, r *assess.Recorded, v *assess.Verification) error {
+func (u *ui) verified(f *verifyFlags, folder string, r *assess.Recorded, v *assess.Verification) error {
 	var err error
+	run := filepath.Base(folder)
+	if r != nil {
+		run = r.Run.Manifest().Run
+	}
 	switch {
 	case len(v.Problems) > 0:
 		err = errFailed
@@ -134,17 +153,19 @@ func (u *ui) verified(f *verifyFlags, r *assess.Recorded, v *assess.Verification
 		if problems == nil {
 			problems = []evidence.Problem{}
 		}
-		return errors.Join(u.json(map[string]any{"run": r.Run.Manifest().Run, "files": v.Files, "key": v.Key, "trusted": v.Trusted, "problems": problems, "void": v.Void}), err)
+		void := v.Void
+		if void == nil {
+			void = map[string]string{}
+		}
+		return errors.Join(u.json(map[string]any{"run": run, "files": v.Files, "key": v.Key, "trusted": v.Trusted, "problems": problems, "void": void}), err)
 	}
 	for _, p := range v.Problems {
 		u.row("changed", "%s", p)
 	}
-	for _, d := range r.Plan.Decisions {
-		if reason := v.Void[d.ID]; reason != "" {
-			u.row("void", "%s: %s", d.ID, reason)
-		}
+	for _, id := range slices.Sorted(maps.Keys(v.Void)) {
+		u.row("void", "%s: %s", id, v.Void[id])
 	}
-	u.row("run", "%s, %d files are as they were signed", r.Run.Manifest().Run, v.Files)
+	u.row("run", "%s, %d files are as they were signed", run, v.Files)
 	if v.Key != "" {
 		whose := "which is not among the trusted ones: compare it with what its owner tells you, and give it with --key"
 		if v.Trusted {
@@ -199,7 +220,7 @@ func (f *systemFlags) rerun(ctx context.Context, u *ui, folder string, args []st
 		return err
 	}
 	defer b.close()
-	if err := assess.SameInputs(recorded.Run.Manifest(), b.system, f.path); err != nil {
+	if err := assess.SameInputs(recorded.Run.Manifest(), b.system); err != nil {
 		return err
 	}
 	compared, differ, err := b.engine.Rerun(ctx, recorded, units)
@@ -243,7 +264,7 @@ now, such as evidence for a criterion that was edited since, is shown as invalid
 		RunE: func(_ *cobra.Command, args []string) error {
 			render := renderers[format]
 			if render == nil {
-				return fmt.Errorf("--format %s: use html, json, sarif or junit", format)
+				return usagef("--format %s: use html, json, sarif or junit", format)
 			}
 			e, recorded, v, err := f.verify(args[0])
 			if err != nil {

@@ -38,16 +38,11 @@ func Read(folder string) (*Recorded, error) {
 	if r.Plan.Schema != planSchema {
 		return nil, assay.WithCode(assay.CodeInput, fmt.Errorf("%s has a plan of the form %q, and this program reads %q", folder, r.Plan.Schema, planSchema))
 	}
-	if slices.ContainsFunc(r.Plan.Tests, func(t *Test) bool {
-		return t == nil || t.Outline == nil || t.Outline.Records < 0 || t.Outline.Records > maxRecords
-	}) {
-		return nil, assay.WithCode(assay.CodeEvidence, fmt.Errorf("%s: its plan is damaged: a test has no outline", folder))
+	if err := r.Plan.whole(); err != nil {
+		return nil, assay.WithCode(assay.CodeEvidence, fmt.Errorf("%s: its plan is damaged: %w", folder, err))
 	}
 	return r, nil
 }
-
-// maxRecords bounds what a plan from elsewhere claims, as an order is made of it.
-const maxRecords = 1 << 28
 
 // Verification is what verifying a run found.
 type Verification struct {
@@ -100,6 +95,10 @@ type Difference struct {
 // the data's records; none stands for all that were observed. It gives how many observations were compared.
 func (e *Engine) Rerun(ctx context.Context, r *Recorded, units []int) (compared int, differ []Difference, err error) {
 	for _, t := range r.Plan.Tests {
+		tester, err := e.tester(t)
+		if err != nil {
+			return compared, differ, err
+		}
 		was, err := observed(r.Run, t)
 		if err != nil {
 			return compared, differ, assay.WithCode(assay.CodeEvidence, err)
@@ -107,12 +106,16 @@ func (e *Engine) Rerun(ctx context.Context, r *Recorded, units []int) (compared 
 		if len(units) > 0 {
 			was = slices.DeleteFunc(was, func(o Observation) bool { return !slices.Contains(units, o.Unit) })
 		}
+		if slices.ContainsFunc(was, func(o Observation) bool { return o.Unit < 0 || o.Unit >= t.Outline.Records }) {
+			return compared, differ, assay.WithCode(assay.CodeEvidence, fmt.Errorf("%s: the records name units that the data do not have: the run folder is damaged", t.Title))
+		}
+		done := 0
 		for part := range slices.Chunk(was, shardSize) {
 			indices := make([]int, len(part))
 			for i, o := range part {
 				indices[i] = o.Unit
 			}
-			again, err := e.Testers[t.Vulnerability].Observe(ctx, t, indices)
+			again, err := tester.Observe(ctx, t, indices)
 			if err != nil {
 				return compared, differ, testError(t, err)
 			}
@@ -122,7 +125,8 @@ func (e *Engine) Rerun(ctx context.Context, r *Recorded, units []int) (compared 
 				}
 			}
 			compared += len(part)
-			e.report(Progress{Test: t.Title, Step: "again", Done: compared, Total: len(was)})
+			done += len(part)
+			e.report(Progress{Test: t.Title, Step: "again", Done: done, Total: len(was)})
 		}
 	}
 	if compared == 0 {

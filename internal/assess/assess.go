@@ -63,10 +63,11 @@ type Attacker struct {
 
 // Outline is what a test takes.
 type Outline struct {
-	Records int             `json:"records"` // in the data
-	Methods []report.Method `json:"methods"` // with their settings
-	Queries int             `json:"queries"` // at most, for one unit, over all methods; 0 where that has no limit
-	Seconds float64         `json:"-"`       // for one unit, roughly; a measurement, so no part of the plan
+	Records int             `json:"records"`         // in the data
+	Shard   int             `json:"shard,omitempty"` // units that are lost together if a run breaks off, where each costs much; 0 for the usual number
+	Methods []report.Method `json:"methods"`         // with their settings
+	Queries int             `json:"queries"`         // at most, for one unit, over all methods; 0 where that has no limit
+	Seconds float64         `json:"-"`               // for one unit, roughly; a measurement, so no part of the plan
 	Remarks []string        `json:"remarks,omitempty"`
 }
 

@@ -56,7 +56,7 @@ type Assessment struct {
 
 // New plans the assessment of a system: it opens the models and data, and runs no attack.
 func (e *Engine) New(ctx context.Context, s *system.System, c *catalog.Catalog, set Setting) (*Assessment, error) {
-	p, err := Resolve(s, c)
+	p, err := e.Resolve(s, c)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func (a *Assessment) open() (*evidence.Run, error) {
 	if err != nil {
 		return nil, assay.WithCode(assay.CodeInput, err)
 	}
-	if err := untouched(run); err != nil {
+	if err := errors.Join(untouched(run), dated(run)); err != nil {
 		return nil, err
 	}
 	lock, err := a.lock()
@@ -141,7 +141,7 @@ func (a *Assessment) open() (*evidence.Run, error) {
 	return run, errors.Join(
 		once(run, descriptionFile, func() error { return run.Write(descriptionFile, description) }),
 		once(run, lockFile, func() error { return run.Put(lockFile, lock.of(a.Plan.Decisions)) }),
-		once(run, planFile, func() error { return run.Put(planFile, a.Plan) }),
+		run.Put(planFile, a.Plan),
 		once(run, logFile, func() error { return run.Put(logFile, Log{Started: now(a.Setting.Now)}) }))
 }
 
@@ -160,6 +160,19 @@ func untouched(run *evidence.Run) error {
 	return nil
 }
 
+// dated refuses to go on with a run whose observations cannot be shown to be younger than their criteria.
+func dated(run *evidence.Run) error {
+	var l Lock
+	err := run.Get(lockFile, &l)
+	if errors.Is(err, fs.ErrNotExist) {
+		var names []string
+		if names, err = run.Names(observationsFolder); err == nil && len(names) > 0 {
+			err = fmt.Errorf("%s has observations and no %s, so nothing shows that the criteria were there first: name another folder, or remove it", run.Dir(), lockFile)
+		}
+	}
+	return assay.WithCode(assay.CodeEvidence, err)
+}
+
 func once(run *evidence.Run, name string, write func() error) error {
 	if run.Has(name) {
 		return nil
@@ -171,14 +184,13 @@ func now(clock func() time.Time) time.Time { return clock().UTC().Truncate(time.
 
 // manifest names all that the run rests on.
 func (a *Assessment) manifest() (evidence.Manifest, error) {
-	files, err := inputs(a.System, a.Setting.Description)
-	return evidence.Manifest{Program: a.Setting.Program, Inputs: files, Seed: a.Plan.Seed, Plan: evidence.DigestOf(a.Plan)}, err
+	files, err := inputs(a.System)
+	return evidence.Manifest{Program: a.Setting.Program, Description: a.System.Digest(), Inputs: files, Seed: a.Plan.Seed, Plan: evidence.DigestOf(a.Plan)}, err
 }
 
-// inputs gives the digests of a description and of all files that it names.
-func inputs(s *system.System, description string) (all []evidence.Input, err error) {
-	files := append([]system.File{{Role: descriptionFile, Path: filepath.Base(description)}}, s.Files()...)
-	for _, f := range files {
+// inputs gives the digests of all files that a description names.
+func inputs(s *system.System) (all []evidence.Input, err error) {
+	for _, f := range s.Files() {
 		bytes, sum, err := digest(s.Path(f.Path))
 		if err != nil {
 			return nil, assay.WithCode(assay.CodeInput, fmt.Errorf("%s (%s): %w", f.Path, f.Role, err))
@@ -190,14 +202,14 @@ func inputs(s *system.System, description string) (all []evidence.Input, err err
 
 // SameInputs refuses a system whose files are not those that a run was made from. What is written
 // in the description beside them may have changed, as far as it still names the same models and data.
-func SameInputs(m evidence.Manifest, s *system.System, description string) error {
-	now, err := inputs(s, description)
+func SameInputs(m evidence.Manifest, s *system.System) error {
+	now, err := inputs(s)
 	if err != nil {
 		return err
 	}
 	for _, was := range m.Inputs {
 		i := slices.IndexFunc(now, func(in evidence.Input) bool { return in.Role == was.Role })
-		if was.Role == descriptionFile || i >= 0 && now[i].SHA256 == was.SHA256 {
+		if i >= 0 && now[i].SHA256 == was.SHA256 {
 			continue
 		}
 		return assay.WithCode(assay.CodeEvidence, fmt.Errorf("the %s (%s) is not the one that the run was made from, so repeating it would show nothing: restore it", was.Role, was.Path))

@@ -31,9 +31,12 @@ func (e *Engine) Judge(run *evidence.Run, p *Plan, void map[string]string) ([]re
 			family = d.Criterion.Confidence
 		}
 		all.Go(func() {
-			if judged[i], ablations[i], failed[i] = e.judge(run, p, d, void[d.ID]); failed[i] != nil {
-				failed[i] = fmt.Errorf("%s: %w", d.ID, failed[i])
-			}
+			_, failed[i] = guard(func() (_ any, err error) {
+				if judged[i], ablations[i], err = e.judge(run, p, d, void[d.ID]); err != nil {
+					err = fmt.Errorf("%s: %w", d.ID, err)
+				}
+				return nil, err
+			})
 		})
 	}
 	all.Wait()
@@ -99,10 +102,18 @@ func (e *Engine) judge(run *evidence.Run, p *Plan, d *PlannedDecision, void stri
 	return decided, ablation, err
 }
 
+// tester gives what makes a test of a run, which another version of the program may have made.
+func (e *Engine) tester(t *Test) (Tester, error) {
+	if tester := e.Testers[t.Vulnerability]; tester != nil {
+		return tester, nil
+	}
+	return nil, fmt.Errorf("this program has no tests for %s: the run was made by another version", t.Vulnerability)
+}
+
 func (e *Engine) checks(run *evidence.Run, t *Test, seen []Observation) ([]criteria.Check, error) {
-	tester := e.Testers[t.Vulnerability]
-	if tester == nil {
-		return nil, fmt.Errorf("this program has no tests for %s: the run was made by another version", t.Vulnerability)
+	tester, err := e.tester(t)
+	if err != nil {
+		return nil, err
 	}
 	controls, err := controlled(run, tester, t)
 	if err != nil {

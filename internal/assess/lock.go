@@ -46,17 +46,24 @@ func OpenLock(path string) (*Lock, error) {
 	l := &Lock{}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	if err := d.Decode(l); err != nil || l.Schema != lockSchema {
-		return nil, fmt.Errorf("%s is damaged (%v): restore it from your version control; without it earlier runs cannot be shown to be older than their criteria", path, err)
+	err = d.Decode(l)
+	if err == nil && l.Schema != lockSchema {
+		err = fmt.Errorf("its form is %q and not %q", l.Schema, lockSchema)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged (%w): restore it from your version control; without it earlier runs cannot be shown to be older than their criteria", path, err)
 	}
 	return l, nil
 }
 
-// Fix locks the criteria of planned decisions. It gives those that replaced a former
+// Fix locks the criteria of planned decisions, as far as they are tested. It gives those that replaced a former
 // one; runs for the former ones are void from now on.
 func (l *Lock) Fix(decisions []PlannedDecision, now time.Time) (changed []Locked) {
 	for i := range decisions {
 		d := &decisions[i]
+		if d.Test == "" {
+			continue
+		}
 		fixed := Locked{d.ID, d.Digest, now.UTC().Truncate(time.Second), d.Criterion, d.Attacker, d.Data}
 		at := slices.IndexFunc(l.Criteria, func(c Locked) bool { return c.Decision == d.ID })
 		switch {
@@ -102,11 +109,15 @@ func (l *Lock) of(decisions []PlannedDecision) *Lock {
 
 // Void tells why evidence for the planned decisions of a run does not count, by
 // decision: criteria that are not those it was locked under. Now are the decisions
-// that the system's description asks for today, nil where it is not at hand.
+// that the system's description asks for today, nil where it is not at hand. Decisions without
+// a test have no evidence.
 func Void(run []PlannedDecision, locked *Lock, now []PlannedDecision) map[string]string {
 	void := map[string]string{}
 	for i := range run {
 		d := &run[i]
+		if d.Test == "" {
+			continue
+		}
 		at := slices.IndexFunc(locked.Criteria, func(c Locked) bool { return c.Decision == d.ID })
 		switch {
 		case at < 0:

@@ -1,6 +1,8 @@
 package assess
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 
 	"assay"
@@ -34,8 +36,8 @@ type PlannedDecision struct {
 	Kind      assay.Kind         `json:"kind"`
 	Metric    string             `json:"metric"`             // that decides the goal
 	Untested  string             `json:"untested,omitempty"` // why there is no test; nothing below is set then
-	Criterion criteria.Criterion `json:"criterion"`
-	Attacker  Attacker           `json:"attacker"`
+	Criterion criteria.Criterion `json:"criterion,omitzero"`
+	Attacker  Attacker           `json:"attacker,omitzero"`
 	Data      string             `json:"data"`
 	Plan      string             `json:"plan"`               // what the sampling comes to, in words
 	Digest    string             `json:"digest"`             // of criterion, attacker and data: what is locked
@@ -58,7 +60,7 @@ func (p *Plan) Units(t *Test) int {
 			most = max(most, d.Criterion.Sampling.N)
 		}
 	}
-	return min((most+shardSize-1)/shardSize*shardSize, t.Outline.Records)
+	return min(parts(most, t.shardSize())*t.shardSize(), t.Outline.Records)
 }
 
 // lockDigest is what must not change once observations are made.
@@ -77,6 +79,26 @@ func (p *Plan) test(id string) *Test {
 		return nil
 	}
 	return p.Tests[i]
+}
+
+// maxRecords bounds what a plan from elsewhere claims, as an order is made of it.
+const maxRecords = 1 << 28
+
+// whole reports what keeps a plan that was read from being used.
+func (p *Plan) whole() error {
+	for _, t := range p.Tests {
+		if t == nil || t.Outline == nil || t.Outline.Records < 0 || t.Outline.Records > maxRecords || t.Outline.Shard < 0 || t.Outline.Shard > shardSize {
+			return errors.New("a test has no outline")
+		}
+	}
+	for _, d := range p.Decisions {
+		for _, id := range []string{d.Test, d.Baseline} {
+			if id != "" && p.test(id) == nil {
+				return fmt.Errorf("%s rests on a test %q that it does not have", d.ID, id)
+			}
+		}
+	}
+	return nil
 }
 
 // primary gives the tests that decisions rest on directly, in the order of the plan.

@@ -1,9 +1,9 @@
 package assess
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -18,7 +18,7 @@ import (
 // Resolve says what is to be decided of a system: each of its goals with the
 // catalogue's attacker and criterion, as far as the system's description does not replace them. It
 // opens neither models nor data.
-func Resolve(s *system.System, c *catalog.Catalog) (*Plan, error) {
+func (e *Engine) Resolve(s *system.System, c *catalog.Catalog) (*Plan, error) {
 	if err := s.Check(known(c)); err != nil {
 		return nil, err
 	}
@@ -29,9 +29,14 @@ func Resolve(s *system.System, c *catalog.Catalog) (*Plan, error) {
 		Catalogue: report.Catalogue{Version: c.Version},
 	}
 	for _, o := range c.Overrides {
+		for _, path := range s.Catalogues { // as the description names them, wherever it lies
+			if at, ok := strings.CutPrefix(o.Where, s.Path(path)+":"); ok {
+				o.Where = path + ":" + at
+			}
+		}
 		p.Catalogue.Overrides = append(p.Catalogue.Overrides, report.Override(o))
 	}
-	r := &resolver{plan: p, system: s, catalog: c}
+	r := &resolver{plan: p, system: s, catalog: c, testers: e.Testers}
 	for _, part := range s.Cases() {
 		if err := r.decision(part); err != nil {
 			return nil, err
@@ -71,6 +76,14 @@ type resolver struct {
 	plan    *Plan
 	system  *system.System
 	catalog *catalog.Catalog
+	testers map[assay.Vulnerability]Tester
+}
+
+// where gives the place of a field as it is the same wherever the description lies.
+func (r *resolver) where(path string) string {
+	at := r.system.Where(path)
+	at.File = filepath.Base(at.File)
+	return at.String()
 }
 
 // decision plans the decision on one solution and goal.
@@ -98,6 +111,8 @@ func (r *resolver) decision(part system.Case) error {
 		d.Untested = "no method of Assay tests an organizational solution by itself"
 	case err != nil:
 		d.Untested = err.Error()
+	case r.testers[goal.Cell.Vulnerability] == nil:
+		d.Untested = fmt.Sprintf("no method of Assay tests goals of %s", goal.Cell.Vulnerability)
 	}
 	if d.Untested == "" {
 		if err := r.test(&d, part, base, &attacker); err != nil {
@@ -156,7 +171,7 @@ func (r *resolver) withoutComparison(d *PlannedDecision, g *system.Goal) {
 		}
 		r.plan.Catalogue.Overrides = append(r.plan.Catalogue.Overrides, report.Override{
 			What: fmt.Sprintf("%s for %s: cost %s", d.Goal, d.Solution, c.Metric), From: fmt.Sprintf("%s %g", c.Relation, c.Limit), To: "left out",
-			Reason: "No model without the solution is named, so there is nothing to compare with.", Where: r.system.Where(g.At).String(),
+			Reason: "No model without the solution is named, so there is nothing to compare with.", Where: r.where(g.At),
 		})
 		return true
 	})
@@ -166,7 +181,7 @@ func (r *resolver) override(g *system.Goal, changes []system.Change) {
 	for _, c := range changes {
 		r.plan.Catalogue.Overrides = append(r.plan.Catalogue.Overrides, report.Override{
 			What: fmt.Sprintf("%s for %s: %s", g.Goal, g.Solution, c.Field), From: c.From, To: c.To,
-			Reason: g.Reason, Where: r.system.Where(g.At + "." + c.Field).String(),
+			Reason: g.Reason, Where: r.where(g.At + "." + c.Field),
 		})
 	}
 }
@@ -256,8 +271,8 @@ func matrix(s *system.System) []report.Cell {
 	return cells
 }
 
-// Outline completes a plan by opening its models and data, and refuses what could never
-// decide: a plan with too few units for its criterion, or data with too few for the plan.
+// Outline completes a plan by opening its models and data, and refuses a criterion whose plan could
+// never decide. Data with too few records for the plan are remarked upon.
 func (e *Engine) Outline(ctx context.Context, s *system.System, p *Plan) (err error) {
 	for _, t := range p.Tests {
 		if t.Outline, err = e.Testers[t.Vulnerability].Outline(ctx, t); err != nil {
@@ -275,21 +290,29 @@ func (e *Engine) Outline(ctx context.Context, s *system.System, p *Plan) (err er
 		if err != nil {
 			return s.Mistake(at, "%v", err)
 		}
-		records := p.test(d.Test).Outline.Records
-		if least := cmp.Or(plan.Least, 1); d.Criterion.Sampling.Rule != criteria.Census && least > records {
-			return s.Mistake(goals[i].Goal.At+".data", "%s has %d records, and %d are the fewest by which this criterion could decide for the solution: give more data", d.Data, records, least)
-		}
-		if d.Criterion.Sampling.Rule == criteria.Fixed && plan.N > records {
-			return s.Mistake(goals[i].Goal.At+".data", "%s has %d records, and the plan is to observe %d: give more data, or a smaller n (at least %d)", d.Data, records, plan.N, plan.Least)
-		}
-		for _, cost := range plan.Costs {
-			if cost.Least > min(records, maxClean) {
-				return s.Mistake(goals[i].Goal.At+".data", "%s has %d records, and it takes at least %d to show that %s is within its limit: give more data, or another limit", d.Data, records, cost.Least, cost.Metric)
-			}
+		if text := lacking(plan, d, p.test(d.Test).Outline.Records); text != "" {
+			t := p.test(d.Test)
+			t.Outline.Remarks = append(t.Outline.Remarks, text)
 		}
 		d.Plan = plan.String()
 	}
 	return nil
+}
+
+// lacking says what data are too few for. It is no error: what there is is observed, and the
+// decision says itself that it is undecided, or invalid, and how many more it takes.
+func lacking(plan criteria.Plan, d *PlannedDecision, records int) string {
+	fewest := max(plan.Least, 1)
+	if d.Criterion.Sampling.Rule == criteria.Fixed {
+		fewest = plan.N
+	}
+	for _, cost := range plan.Costs {
+		fewest = max(fewest, cost.Least)
+	}
+	if records >= fewest {
+		return ""
+	}
+	return fmt.Sprintf("%s has %d records, and it takes at least %d to decide on %s: give more data", d.Data, records, fewest, d.ID)
 }
 
 // criterion is a decision's, with the error that it may make among the others of the plan. A

@@ -1,6 +1,7 @@
 package assess
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -34,8 +35,8 @@ type Progress struct {
 	Spent       time.Duration
 }
 
-// shardSize is how many units a shard has. Shards are what a run is resumed by, and
-// what its files hold: another size would be another run.
+// shardSize is how many units a shard has, unless the tester wants fewer. Shards are what a run is
+// resumed by, and what its files hold: another size would be another run.
 const shardSize = 32
 
 // The files of a run.
@@ -45,8 +46,11 @@ const (
 	decisionsFile = "decisions.json"
 )
 
+// observationsFolder holds the observations of all tests.
+const observationsFolder = "observations"
+
 func shardFile(test string, shard int) string {
-	return fmt.Sprintf("observations/%s/%04d.jsonl.gz", test, shard)
+	return fmt.Sprintf("%s/%s/%04d.jsonl.gz", observationsFolder, test, shard)
 }
 
 func controlFile(test, name string) string { return fmt.Sprintf("controls/%s/%s.json", test, name) }
@@ -68,7 +72,8 @@ func (e *Engine) Observe(ctx context.Context, run *evidence.Run, p *Plan) error 
 			continue
 		}
 		t := p.test(d.Baseline)
-		shards[t.ID] = max(shards[t.ID], shards[d.Test])
+		units := shards[d.Test] * p.test(d.Test).shardSize()
+		shards[t.ID] = max(shards[t.ID], min(parts(units, t.shardSize()), t.shards()))
 		if err := e.observe(ctx, run, t, shards[t.ID], nil); err != nil {
 			return testError(t, err)
 		}
@@ -155,7 +160,7 @@ func (e *Engine) observe(ctx context.Context, run *evidence.Run, t *Test, n int,
 	for {
 		for failed == nil && !enough && next < n && running < max(e.Workers, 1) {
 			go func(shard int) {
-				observed, err := e.shard(ctx, run, t, shard, order)
+				observed, err := guard(func() ([]Observation, error) { return e.shard(ctx, run, t, shard, order) })
 				results <- result{shard, observed, err}
 			}(next)
 			next++
@@ -173,7 +178,7 @@ func (e *Engine) observe(ctx context.Context, run *evidence.Run, t *Test, n int,
 		ready[r.shard] = r.observed
 		for failed == nil && !enough && ready[seen] != nil {
 			units += len(ready[seen])
-			e.report(Progress{Test: t.Title, Step: "attack", Done: units, Total: min(n*shardSize, len(order)), Spent: time.Since(started)})
+			e.report(Progress{Test: t.Title, Step: "attack", Done: units, Total: min(n*t.shardSize(), len(order)), Spent: time.Since(started)})
 			if each != nil && each(ready[seen]) {
 				enough = true
 				cancel()
@@ -187,7 +192,7 @@ func (e *Engine) observe(ctx context.Context, run *evidence.Run, t *Test, n int,
 // shard gives a shard's observations: those on disk, or new ones, which it writes there.
 func (e *Engine) shard(ctx context.Context, run *evidence.Run, t *Test, shard int, order []int) ([]Observation, error) {
 	name := shardFile(t.ID, shard)
-	units := order[shard*shardSize : min((shard+1)*shardSize, len(order))]
+	units := order[shard*t.shardSize() : min((shard+1)*t.shardSize(), len(order))]
 	if run.Has(name) {
 		observed, err := evidence.Records[Observation](run, name)
 		if err == nil {
@@ -229,7 +234,7 @@ func (e *Engine) controlAll(ctx context.Context, run *evidence.Run, tests []*Tes
 				if ctx.Err() != nil {
 					return
 				}
-				if err := e.control(ctx, run, t, name); err != nil {
+				if _, err := guard(func() (any, error) { return nil, e.control(ctx, run, t, name) }); err != nil {
 					stop(testError(t, fmt.Errorf("control %s: %w", name, err)))
 				}
 				e.report(Progress{Test: t.Title, Step: "controls", Done: int(done.Add(1)), Total: int(total.Load()), Spent: time.Since(started)})
@@ -299,7 +304,12 @@ func (e *Engine) report(p Progress) {
 }
 
 // shards is how many shards all of the data make.
-func (t *Test) shards() int { return (t.Outline.Records + shardSize - 1) / shardSize }
+func (t *Test) shards() int { return parts(t.Outline.Records, t.shardSize()) }
+
+func (t *Test) shardSize() int { return cmp.Or(t.Outline.Shard, shardSize) }
+
+// parts is how many parts of a size it takes for n units.
+func parts(n, size int) int { return (n + size - 1) / size }
 
 func (t *Test) order() []int { return t.Order(t.Outline.Records) }
 

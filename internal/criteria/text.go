@@ -51,7 +51,14 @@ func trim(v float64) string {
 	return strconv.FormatFloat(math.Round(v*1e9)/1e9, 'f', -1, 64)
 }
 
-func confidenceText(confidence float64) string { return trim(100*confidence) + " % confidence" }
+// confidenceText rounds down: more is never claimed than there is.
+func confidenceText(confidence float64) string {
+	text := trim(100 * confidence)
+	if len(text) > len("99.999") {
+		text = trim(math.Floor(1e4*confidence) / 100)
+	}
+	return text + " % confidence"
+}
 
 // side says in words on which side of its limit a metric is.
 func side(r assay.Relation, good bool) string {

@@ -41,13 +41,13 @@ func (f *csvFormat) copyLines(ctx context.Context, numbers []int64, w io.Writer)
 	if f.header {
 		row--
 	}
-	for {
+	for row < 0 || len(numbers) > 0 {
 		bounded.left = maxLine
 		_, err := r.Read()
-		var syntax *csv.ParseError
-		if err == io.EOF || len(numbers) == 0 {
+		if err == io.EOF {
 			break
 		}
+		var syntax *csv.ParseError
 		if err != nil && !errors.As(err, &syntax) {
 			return err
 		}

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"context"
 	"image"
 	"image/color"
@@ -170,6 +171,24 @@ func FuzzSchema(f *testing.F) {
 		}
 		if _, err := DecodeSchema(text); err != nil {
 			t.Errorf("what is written cannot be read: %v\n%s", err, text)
+		}
+	})
+}
+
+func FuzzCopyLines(f *testing.F) {
+	f.Add([]byte("a;\"the name\";class\r\n1;\"x;\n y\";p\r\n\r\n2;\"said \"\"so\"\"\";q"), int64(2))
+	f.Add([]byte("1\t2\n3\"\t4\n"), int64(1))
+	f.Fuzz(func(t *testing.T, data []byte, number int64) {
+		path := filepath.Join(t.TempDir(), "table.csv")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		_ = CopyLines(context.Background(), path, &Schema{}, []int64{number}, &out)
+		for line := range bytes.Lines(out.Bytes()) {
+			if !bytes.Contains(data, bytes.TrimRight(line, "\r\n")) && !bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+				t.Errorf("the line %q is not in the file", line)
+			}
 		}
 	})
 }

@@ -171,6 +171,24 @@ type Verification struct {
 	Statement
 }
 
+// Inspect verifies a folder as Verify does. A manifest that cannot be read is a problem of a signed
+// folder, as any other changed file is, and an error where nothing is signed.
+func Inspect(dir string, trusted ...PublicKey) (*Verification, error) {
+	r, err := Open(dir)
+	if err == nil {
+		return r.Verify(trusted...)
+	}
+	r = &Run{dir: dir}
+	if !r.Has(AttestationFile) {
+		return nil, err
+	}
+	v, failed := r.Verify(trusted...)
+	if failed == nil && !slices.ContainsFunc(v.Problems, func(p Problem) bool { return p.File == ManifestFile }) {
+		v.Problems = append(v.Problems, Problem{ManifestFile, err.Error()})
+	}
+	return v, failed
+}
+
 // Verify compares a run folder with what was signed, file by file. Where the key
 // that signed is none of the trusted ones, the folder's own public key shows only that
 // it is as whoever holds that key left it: Trusted is false then.
@@ -194,7 +212,7 @@ func (r *Run) Verify(trusted ...PublicKey) (*Verification, error) {
 		v.Problems = append(v.Problems, Problem{AttestationFile, "what is signed is no statement about a run"})
 		return v, nil
 	}
-	if id := r.manifest.Name(); id != r.manifest.Run {
+	if id := r.manifest.Name(); r.manifest.Run != "" && id != r.manifest.Run {
 		v.Problems = append(v.Problems, Problem{ManifestFile, fmt.Sprintf("it says that it is the run %s, and its content is that of %s", r.manifest.Run, id)})
 	}
 	return v, r.compare(v)

@@ -288,3 +288,35 @@ func FuzzRecords(f *testing.F) {
 		}
 	})
 }
+
+// TestKilledWhileBeginning is about a process that died before its manifest had its name.
+func TestKilledWhileBeginning(t *testing.T) {
+	dir := t.TempDir()
+	left := filepath.Join(dir, ManifestFile+".1"+partial)
+	if err := os.WriteFile(left, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Create(dir, manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names, err := r.Names(""); err != nil || !slices.Equal(names, []string{ManifestFile}) {
+		t.Errorf("%v, %v", names, err)
+	}
+}
+
+func TestInspectNamesADamagedManifest(t *testing.T) {
+	r, key := sealed(t)
+	for name, text := range map[string]string{"no JSON": "{", "empty": "", "another layout": `{"schema":"assay-run/9"}`} {
+		if err := os.WriteFile(r.path(ManifestFile), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		v, err := Inspect(r.Dir(), key.Public())
+		if err != nil || !slices.ContainsFunc(v.Problems, func(p Problem) bool { return p.File == ManifestFile }) {
+			t.Errorf("%s: %+v, %v", name, v, err)
+		}
+	}
+	if _, err := Inspect(t.TempDir()); err == nil || !strings.Contains(err.Error(), "is not a run folder") {
+		t.Error(err)
+	}
+}

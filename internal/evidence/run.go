@@ -39,9 +39,11 @@ type Manifest struct {
 	Schema  string  `json:"schema"`
 	Run     string  `json:"run"`
 	Program Program `json:"program"`
-	Inputs  []Input `json:"inputs"`
-	Seed    uint64  `json:"seed"`
-	Plan    string  `json:"plan"` // SHA-256 of the plan
+
+	Description string  `json:"description"` // SHA-256 of what the system's description says
+	Inputs      []Input `json:"inputs"`      // the files that it names
+	Seed        uint64  `json:"seed"`
+	Plan        string  `json:"plan"` // SHA-256 of the plan
 }
 
 // Program is the program that made the run, and the library that ran its models.
@@ -106,7 +108,7 @@ func Create(dir string, m Manifest) (*Run, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("the run folder: %w", err)
 	}
-	return r, r.Put(ManifestFile, m)
+	return r, errors.Join(r.clean(), r.Put(ManifestFile, m))
 }
 
 func onlyPartial(entries []os.DirEntry) bool {

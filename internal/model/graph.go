@@ -145,13 +145,25 @@ func (g *graphIndex) layout(inputs []Input, shape []int64) Layout {
 			return NCHW
 		}
 	}
-	if channels(shape[2]) && !channels(shape[0]) {
+	if LayoutOf(shape) == NHWC {
 		return NHWC
 	}
 	return NCHW
 }
 
-func channels(n int64) bool { return n == 1 || n == 3 || n == 4 }
+// LayoutOf guesses how a row is arranged by its shape alone: which dimension can be the channels.
+func LayoutOf(shape []int64) Layout {
+	channels := func(n int64) bool { return n == 1 || n == 3 || n == 4 }
+	switch {
+	case len(shape) == 1:
+		return Tabular
+	case len(shape) == 3 && channels(shape[2]) && !channels(shape[0]):
+		return NHWC
+	case len(shape) == 3 && channels(shape[0]):
+		return NCHW
+	}
+	return Other
+}
 
 // steps follows a value through nodes that only shift, scale, convert or transpose
 // it, up to and including the first other one.

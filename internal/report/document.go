@@ -222,7 +222,7 @@ type Override struct {
 
 // Input is a file that the run rests on.
 type Input struct {
-	Role   string `json:"role"` // such as "assay.yaml", or "model hardened" where a test's model is "hardened"
+	Role   string `json:"role"` // such as "model hardened" where a test's model is "hardened"
 	Path   string `json:"path"`
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`

@@ -1,11 +1,15 @@
 package system
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"assay"
 	"assay/internal/dataset"
@@ -58,6 +62,24 @@ func (s *System) Files() []File {
 		add("catalogue", file, "catalogues[%d]", i)
 	}
 	return out
+}
+
+// Digest is the SHA-256, in hexadecimal, of what the description says, however it is written. What
+// changes nothing that a model answers is left out: how often, how fast and with which patience an
+// endpoint is asked. So these can be changed while an assessment waits to go on.
+func (s *System) Digest() string {
+	said := *s
+	said.Endpoints = slices.Clone(s.Endpoints)
+	for i := range said.Endpoints {
+		c := &said.Endpoints[i].Config
+		c.Budget, c.Rate, c.Retry, c.Timeout = 0, remote.Rate{}, remote.Retry{}, 0
+	}
+	text, err := json.Marshal(said)
+	if err != nil {
+		panic(fmt.Sprintf("system: a description cannot be written as JSON: %v", err)) // a fault of the program: all of it was read from text
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
 
 // Config says how an endpoint is asked.

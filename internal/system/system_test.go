@@ -248,3 +248,34 @@ func TestRelationOn(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestDigest: what a description says has a digest, however it is written, and whatever the patience
+// with its endpoints.
+func TestDigest(t *testing.T) {
+	text, err := os.ReadFile(complete)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := func(from, to string) string {
+		t.Helper()
+		if !strings.Contains(string(text), from) {
+			t.Fatalf("there is no %q", from)
+		}
+		s, err := Decode([]byte(strings.Replace(string(text), from, to, 1)), complete)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Digest()
+	}
+	want := digest("version: 1", "version: 1")
+	for from, to := range map[string]string{"version: 1": "# first\nversion: 1\n", "budget: ": "budget: 1", "timeout: ": "timeout: 1", "attempts: ": "attempts: 1"} {
+		if digest(from, to) != want {
+			t.Errorf("%q changes what is said", to)
+		}
+	}
+	for from, to := range map[string]string{"provider: Example": "provider: Another", "labels\n": "logits\n", "range: [0,": "range: [1,", "bad-records: ": "bad-records: 1"} {
+		if digest(from, to) == want {
+			t.Errorf("%q changes nothing", to)
+		}
+	}
+}

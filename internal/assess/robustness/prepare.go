@@ -102,6 +102,9 @@ func (t *Tester) newPrepared(ctx context.Context, test *assess.Test) (_ *prepare
 	if err := p.constrain(t.system, d, test); err != nil {
 		return nil, err
 	}
+	if y := p.records.Y; !slices.ContainsFunc(y, func(c int32) bool { return c != y[0] }) {
+		p.remarks = append(p.remarks, fmt.Sprintf("all %d records of %s are of the class %q: what is found on them says nothing of other classes", len(y), d.Name, p.records.Schema.Label.Classes[y[0]]))
+	}
 	p.battery.Shape, p.battery.Layout = p.description.Shape, p.description.Layout
 	if text := target.Misfit(p.records.Dataset, p.description); text != "" {
 		p.remarks = append(p.remarks, text)

@@ -59,7 +59,7 @@ func (t *Tester) Present(ctx context.Context, test *assess.Test, observed []asse
 		}
 	}
 	if c := e.Controls; c != nil {
-		strongest := report.Curve{Name: "strongest methods, on a part of the units", Confidence: curveConfidence}
+		strongest := report.Curve{Name: "strongest", Confidence: curveConfidence}
 		for _, point := range c.Curve {
 			if !plotted(point.Eps, at) {
 				continue
@@ -70,7 +70,7 @@ func (t *Tester) Present(ctx context.Context, test *assess.Test, observed []asse
 		}
 		r.Curves = append(r.Curves, strongest)
 	}
-	all := report.Curve{Name: "all methods, on all units", Confidence: curveConfidence}
+	all := report.Curve{Name: "all methods", Confidence: curveConfidence}
 	if err := addPoint(&all, at, broken, r.Correct); err != nil {
 		return nil, err
 	}

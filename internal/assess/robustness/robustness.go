@@ -67,6 +67,9 @@ func (t *Tester) Observe(ctx context.Context, test *assess.Test, units []int) ([
 		return nil, err
 	}
 	defer release()
+	if slices.ContainsFunc(units, func(u int) bool { return u < 0 || u >= p.records.Len() }) {
+		return nil, fmt.Errorf("%s has %d records, and the units %v are not all among them: the plan is about other data", test.Data, p.records.Len(), units)
+	}
 	inputs := p.rows.Inputs(p.records.Dataset, units)
 	results, err := p.battery.Observe(ctx, target, inputs, p.options(test))
 	if err != nil {
@@ -204,6 +207,9 @@ func (t *Tester) Outline(ctx context.Context, test *assess.Test) (*assess.Outlin
 	}
 	defer release()
 	o := &assess.Outline{Records: p.records.Len(), Queries: p.battery.Most(target), Remarks: slices.Clone(p.remarks)}
+	if p.remote {
+		o.Shard = 1 // what was asked about a unit was paid for, and is kept
+	}
 	for _, m := range p.battery.Methods(target) {
 		d := m.Describe()
 		facts := []report.Fact{}

@@ -48,21 +48,10 @@ func (c *Classifier) probe(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", c.session.name, err)
 	}
 	r.Output = model.Logits
-	if scores = scores[:columns]; sumToOne(scores) {
+	if scores = scores[:columns]; model.SumToOne(scores) {
 		r.Output = model.Probabilities
 	}
 	return nil
-}
-
-func sumToOne(scores []float64) bool {
-	sum := 0.0
-	for _, p := range scores {
-		if !(p >= 0 && p <= 1+1e-6) {
-			return false
-		}
-		sum += p
-	}
-	return len(scores) > 1 && math.Abs(sum-1) < 1e-4
 }
 
 // read writes the scores of a batch's rows, of which the output may have more.
@@ -74,18 +63,13 @@ func (c *Classifier) read(out *Tensor, scores []float64) error {
 	if r.Columns > 1 {
 		return getNumbers(scores, out)
 	}
-	// One score is that of the second class. A logit is its lead over the first.
 	n := len(scores) / 2
 	second := scores[n:]
 	if err := getNumbers(second, out); err != nil {
 		return err
 	}
 	for i, score := range second {
-		first := 0.0
-		if r.Output == model.Probabilities {
-			first = 1 - score
-		}
-		scores[2*i], scores[2*i+1] = first, score
+		scores[2*i], scores[2*i+1] = model.Both(score, r.Output)
 	}
 	return nil
 }
@@ -103,10 +87,7 @@ func (c *Classifier) readLabels(out *Tensor, scores []float64) error {
 		case onnx.Int32:
 			label = strconv.Itoa(int(Data[int32](out)[row]))
 		}
-		class := slices.Index(classes, label)
-		if i, err := strconv.Atoi(label); class < 0 && err == nil && out.Type != onnx.String && i >= 0 && i < len(classes) {
-			class = i // names given for numbered labels
-		}
+		class := model.ClassOf(label, out.Type != onnx.String, classes)
 		if class < 0 {
 			return fmt.Errorf("%s: it gave the label %q, which is none of its classes", c.session.name, label)
 		}

@@ -71,22 +71,11 @@ func (c *Classifier) learn(a answer) error {
 	}
 	if d.Output == model.UnknownOutput {
 		d.Output = model.Logits
-		if sumToOne(a.numbers[:columns]) {
+		if model.SumToOne(a.numbers[:columns]) {
 			d.Output = model.Probabilities
 		}
 	}
 	return c.read(a, make([]float64, len(d.Classes)))
-}
-
-func sumToOne(scores []float64) bool {
-	sum := 0.0
-	for _, p := range scores {
-		if !(p >= 0 && p <= 1+1e-6) {
-			return false
-		}
-		sum += p
-	}
-	return len(scores) > 1 && math.Abs(sum-1) < 1e-4
 }
 
 // read writes the scores of the first rows of an answer, which may have more.
@@ -113,13 +102,8 @@ func (c *Classifier) read(a answer, scores []float64) error {
 		copy(scores, values)
 		return nil
 	}
-	// One score is that of the second class. A logit is its lead over the first.
 	for i, score := range values {
-		first := 0.0
-		if d.Output == model.Probabilities {
-			first = 1 - score
-		}
-		scores[2*i], scores[2*i+1] = first, score
+		scores[2*i], scores[2*i+1] = model.Both(score, d.Output)
 	}
 	return nil
 }
@@ -138,10 +122,7 @@ func readLabels(a answer, classes []string, n int, scores []float64) error {
 		default:
 			return fmt.Errorf("it has no label for row %d", row)
 		}
-		class := slices.Index(classes, label)
-		if i, err := strconv.Atoi(label); class < 0 && err == nil && len(a.numbers) > 0 && i >= 0 && i < len(classes) {
-			class = i
-		}
+		class := model.ClassOf(label, len(a.numbers) > 0, classes)
 		if class < 0 {
 			return fmt.Errorf("its row %d has the label %q, which is none of the classes: check classes", row, label)
 		}

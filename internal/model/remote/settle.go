@@ -36,7 +36,7 @@ func (c *Classifier) settle(cfg Config, m metadata) error {
 	d := &c.description
 	d.Shape, d.Layout, d.Range = c.query.input.shape, cfg.Layout, settleRange(cfg, c.query.input)
 	if d.Layout == "" {
-		d.Layout = layoutOf(d.Shape)
+		d.Layout = model.LayoutOf(d.Shape)
 	}
 	d.Classes, d.Output = slices.Clone(cfg.Classes), cfg.Scores
 	c.chunk = cmp.Or(d.Batch, min(cfg.MaxRows, model.MaxValues/d.RowSize()))
@@ -128,20 +128,6 @@ func settleRange(cfg Config, in tensorInfo) model.Range {
 		return model.Range{Low: d.low, High: d.high, Basis: "the input is of type UINT8"}
 	}
 	return model.Unbounded("the endpoint states no range")
-}
-
-// layoutOf guesses the layout by which dimension can be the channels.
-func layoutOf(shape []int64) model.Layout {
-	channels := func(n int64) bool { return n == 1 || n == 3 || n == 4 }
-	switch {
-	case len(shape) == 1:
-		return model.Tabular
-	case len(shape) == 3 && channels(shape[2]) && !channels(shape[0]):
-		return model.NHWC
-	case len(shape) == 3 && channels(shape[0]):
-		return model.NCHW
-	}
-	return model.Other
 }
 
 // settleOutput takes over what metadata say about the scores.
