@@ -32,12 +32,16 @@ func (Scanner) Describe() scan.Description {
 // Match reports an XML declaration, or the root of PMML or of OpenVINO.
 func (Scanner) Match(p scan.Probe) bool {
 	h := bytes.TrimLeft(bytes.TrimPrefix(p.Head, []byte("\xef\xbb\xbf")), " \t\r\n")
-	for _, start := range []string{"<?xml", "<!DOCTYPE", "<PMML", "<net ", "<!--"} {
+	for _, start := range []string{"<?xml", "<PMML", "<net "} {
 		if bytes.HasPrefix(h, []byte(start)) {
 			return true
 		}
 	}
-	return false
+	// Pages and notes begin with comments and types of documents too.
+	if bytes.HasPrefix(h, []byte("<!DOCTYPE")) && !bytes.HasPrefix(bytes.ToLower(h), []byte("<!doctype html")) {
+		return true
+	}
+	return bytes.HasPrefix(h, []byte("<!")) && (bytes.Contains(h, []byte("<PMML")) || bytes.Contains(h, []byte("<!ENTITY")) || bytes.Contains(h, []byte("<net ")))
 }
 
 const (
