@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 )
 
 // MaxFindings is how many findings of one file are told. The worst are kept.
@@ -59,11 +60,23 @@ func (r *Report) AccountsForAll() { r.Accounts(0, 1<<62) }
 // of its own. What is wrong with it is reported; the error is that of the context, and of
 // limits after which the container has nothing more to hand over.
 func (r *Report) Entry(ctx context.Context, f *File) error {
+	_, err := r.entry(ctx, f)
+	return err
+}
+
+func (r *Report) entry(ctx context.Context, f *File) (format string, err error) {
 	memory := r.work.memory
-	status, _, err := r.work.file(ctx, f)
+	status, format, err := r.work.file(ctx, f)
 	r.work.memory = memory
 	r.children = r.children.Worse(status)
-	return err
+	return format, err
+}
+
+// polyglot reports content that is two formats at once.
+func (r *Report) polyglot(f *File, one, other string) {
+	r.Add(Finding{Rule: "polyglot", Severity: High, Place: f.Place(0, other),
+		Message: fmt.Sprintf("It is %s and %s at once: which of the two is loaded depends on the program, so that what one checks is not what another runs.", one, other),
+		Remedy:  "Do not load it; get the file again from its source."})
 }
 
 // Data has an entry scanned that its container's format takes for plain numbers, such as
@@ -163,11 +176,17 @@ func (w *work) file(ctx context.Context, f *File) (status Status, format string,
 		if s.Describe().Last || !s.Match(p) {
 			continue
 		}
-		if format != "" {
-			format += "+"
+		name, before := s.Describe().Name, len(r.extents)
+		err := w.scan(ctx, s, f, r)
+		if format == "" {
+			format = name
+		} else {
+			if before > 0 && len(r.extents) > before { // both understood something of it
+				r.polyglot(f, format, name)
+			}
+			format += "+" + name
 		}
-		format += s.Describe().Name
-		if err := w.scan(ctx, s, f, r); err != nil {
+		if err != nil {
 			if err := unread(err); err != nil {
 				return Undecided, format, err
 			}
@@ -180,7 +199,7 @@ func (w *work) file(ctx context.Context, f *File) (status Status, format string,
 	if format == "" {
 		return w.unmatched(ctx, f, p, r, unread)
 	}
-	return status, format, w.rest(ctx, f, r, size)
+	return status, format, w.rest(ctx, f, r, size, format)
 }
 
 // scan has a scanner scan. A panic is a fault of the scanner, and leaves the file undecided.
@@ -215,7 +234,7 @@ func (w *work) unmatched(ctx context.Context, f *File, p Probe, r *Report, unrea
 			}
 		}
 		if len(r.extents) > 0 {
-			return Clean, s.Describe().Name, w.rest(ctx, f, r, f.size)
+			return Clean, s.Describe().Name, w.rest(ctx, f, r, f.size, s.Describe().Name)
 		}
 	}
 	message := "Its content is of no format that is known, so what loading it would do is not known either."
@@ -227,7 +246,7 @@ func (w *work) unmatched(ctx context.Context, f *File, p Probe, r *Report, unrea
 }
 
 // rest has the parts that no scanner accounted for scanned as content of their own.
-func (w *work) rest(ctx context.Context, f *File, r *Report, size int64) error {
+func (w *work) rest(ctx context.Context, f *File, r *Report, size int64, format string) error {
 	for _, g := range gaps(r.extents, size) {
 		if g.from >= g.to {
 			continue
@@ -240,11 +259,23 @@ func (w *work) rest(ctx context.Context, f *File, r *Report, size int64) error {
 			r.Undecided("unrecognised", f.Place(0, ""), "Nothing of its content could be understood, though it begins as a known format does.", "Get the file again from its source, or leave it out.")
 			continue
 		}
-		if err := r.Entry(ctx, part); err != nil {
+		other, err := r.entry(ctx, part)
+		if err != nil {
 			return err
+		}
+		// Several of one format in a file are known: arrays, streams of a pickle.
+		if other != format && w.scans(other) {
+			r.polyglot(part, format, other)
 		}
 	}
 	return nil
+}
+
+// scans reports whether a format is one of the scanners', rather than text, a picture or unknown.
+func (w *work) scans(format string) bool {
+	return slices.ContainsFunc(w.runner.Scanners, func(s Scanner) bool {
+		return !s.Describe().Last && strings.HasPrefix(format+"+", s.Describe().Name+"+")
+	})
 }
 
 // plain names content that is plainly no model: text all through, or a picture or document

@@ -1,0 +1,148 @@
+package corpus
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+
+	"assay/internal/scan"
+)
+
+func packTar(headers ...tar.Header) []byte {
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	for _, h := range headers {
+		content := h.Uname // stands for the content here
+		h.Uname = ""
+		h.Size, h.Mode = int64(len(content)), 0o600
+		err := w.WriteHeader(&h)
+		if err == nil {
+			_, err = io.WriteString(w, content)
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+// Tar gives tar archives.
+func Tar() []Case {
+	const text = "nothing but words\n"
+	file := func(name, content string) tar.Header {
+		return tar.Header{Name: name, Typeflag: tar.TypeReg, Uname: content}
+	}
+	link := func(kind byte, name, target string) []byte {
+		return packTar(tar.Header{Name: name, Typeflag: kind, Linkname: target})
+	}
+	one := packTar(file("a.txt", text))
+	clean, found, undecided := scan.Clean, scan.Found, scan.Undecided
+	long := string(bytes.Repeat([]byte("folder/"), 40)) + "a.txt"
+	return []Case{
+		{"tar/one", one, clean, "", false},
+		{"tar/two", packTar(file("a.txt", text), tar.Header{Name: "b/", Typeflag: tar.TypeDir}, file("b/a.txt", text)), clean, "", false},
+		{"tar/long name", packTar(file(long, text)), clean, "", false},
+		{"tar/gnu", packTar(tar.Header{Name: long, Typeflag: tar.TypeReg, Uname: text, Format: tar.FormatGNU}), clean, "", false},
+		{"tar/pax", packTar(tar.Header{Name: "ä.txt", Typeflag: tar.TypeReg, Uname: text, PAXRecords: map[string]string{"ASSAY.x": "y"}}), clean, "", false},
+		{"tar/link within", packTar(file("a.txt", text), tar.Header{Name: "b/c", Typeflag: tar.TypeSymlink, Linkname: "../a.txt"}), clean, "", false},
+		{"tar/pickle harmless", packTar(file("a", string(HarmlessPickle()))), clean, "", true},
+
+		{"tar/pickle", packTar(file("a.txt", text), file("notes.txt", string(Pickle()))), found, "", true},
+		{"tar/zip with pickle", packTar(file("a", string(PackZip(Member{Name: "x", Data: Pickle()})))), found, "", true},
+		{"tar/path up", packTar(file("../a.txt", text)), found, "tar-path", false},
+		{"tar/path absolute", packTar(file("/a.txt", text)), found, "tar-path", false},
+		{"tar/symbolic link", link(tar.TypeSymlink, "a", "/etc/passwd"), found, "tar-link", false},
+		{"tar/symbolic link up", link(tar.TypeSymlink, "b/a", "../../x"), found, "tar-link", false},
+		{"tar/hard link", link(tar.TypeLink, "a", "../x"), found, "tar-link", false},
+		{"tar/device", packTar(tar.Header{Name: "null", Typeflag: tar.TypeChar}), found, "tar-device", false},
+		{"tar/pipe", packTar(tar.Header{Name: "pipe", Typeflag: tar.TypeFifo}), found, "tar-device", false},
+		{"tar/duplicate", packTar(file("a.txt", text), file("./a.txt", text)), found, "tar-duplicate", false},
+		{"tar/trailing pickle", append(bytes.Clone(one), Pickle()...), found, "", true},
+		{"tar/two sizes", twoSizes(), found, "tar-mismatch", false},
+		{"tar/cut short", one[:520], undecided, "", false},
+		{"tar/second header damaged", changed(packTar(file("a.txt", text), file("b.txt", text)), 1024+10, "xyz"), undecided, "", false},
+	}
+}
+
+// twoSizes has an extended header that states another size than the header it extends.
+func twoSizes() []byte {
+	record := "13 size=1024\n"
+	extended := packTar(tar.Header{Name: "x", Typeflag: tar.TypeReg, Uname: record})[:1024]
+	extended[156] = tar.TypeXHeader
+	sum := 0
+	for i, c := range extended[:512] {
+		if i >= 148 && i < 156 {
+			c = ' '
+		}
+		sum += int(c)
+	}
+	copy(extended[148:], fmt.Sprintf("%06o\x00 ", sum))
+	inner := packTar(tar.Header{Name: "inner.txt", Typeflag: tar.TypeReg, Uname: "words"})
+	return append(extended, packTar(tar.Header{Name: "outer.txt", Typeflag: tar.TypeReg, Uname: string(inner[:512])})...)
+}
+
+// Compressed gives content that is compressed as a whole.
+func Compressed() []Case {
+	writers := []struct {
+		name string
+		pack func(io.Writer) io.WriteCloser
+	}{
+		{"gzip", func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) }},
+		{"zlib", func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) }},
+		{"lz4", func(w io.Writer) io.WriteCloser { return lz4.NewWriter(w) }},
+		{"zstd", func(w io.Writer) io.WriteCloser {
+			z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1))
+			if err != nil {
+				panic(err)
+			}
+			return z
+		}},
+	}
+	var out []Case
+	add := func(name string, harmless, harmful []byte) {
+		out = append(out,
+			Case{name + "/pickle harmless", harmless, scan.Clean, "", true},
+			Case{name + "/pickle", harmful, scan.Found, "", true},
+			Case{name + "/pickle in zip", PackZip(Member{Name: "a", Data: harmful}), scan.Found, "", true},
+			Case{name + "/trailing", append(bytes.Clone(harmless), "and more"...), scan.Undecided, "", true},
+			Case{name + "/cut short", harmless[:len(harmless)-3], scan.Undecided, "", true},
+		)
+	}
+	for _, w := range writers {
+		pack := func(data []byte) []byte {
+			var b bytes.Buffer
+			z := w.pack(&b)
+			_, err := z.Write(data)
+			if err == nil {
+				err = z.Close()
+			}
+			if err != nil {
+				panic(err)
+			}
+			return b.Bytes()
+		}
+		add(w.name, pack(HarmlessPickle()), pack(Pickle()))
+		out = append(out,
+			Case{w.name + "/text", pack([]byte("nothing but words\n")), scan.Clean, "", false},
+			Case{w.name + "/tar", pack(packTar(tar.Header{Name: "a.txt", Typeflag: tar.TypeReg, Uname: "words"})), scan.Clean, "", true},
+			Case{w.name + "/tar with pickle", pack(packTar(tar.Header{Name: "a.txt", Typeflag: tar.TypeReg, Uname: string(Pickle())})), scan.Found, "", true},
+			Case{w.name + "/twice", pack(pack(Pickle())), scan.Found, "", true},
+			Case{w.name + "/bomb", pack(pack(make([]byte, 40<<20))), scan.Undecided, "", true},
+		)
+	}
+	add("bzip2", decoded(bzip2Harmless), decoded(bzip2Harmful))
+	add("xz", decoded(xzHarmless), decoded(xzHarmful))
+	return append(out,
+		Case{"lzma/pickle", decoded(lzmaHarmful), scan.Undecided, "lzma-unread", false},
+		Case{"7z/empty", []byte("7z\xbc\xaf\x27\x1c\x00\x04\x8d\x9b\xd5\x0f\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), scan.Undecided, "7z-unread", false},
+	)
+}

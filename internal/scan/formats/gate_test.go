@@ -1,0 +1,46 @@
+package formats
+
+import (
+	"bytes"
+	"testing"
+
+	"assay/internal/scan"
+	"assay/internal/scan/corpus"
+)
+
+// The quality gate: with all scanners together, everything harmful is found, nothing
+// harmless is, and of what is harmless no more than one in fifty is left undecided.
+func TestCorpus(t *testing.T) {
+	r := &scan.Runner{Scanners: All()}
+	harmless, harmful, undecided := 0, 0, 0
+	for _, c := range corpus.All() {
+		result, err := r.Content(t.Context(), c.Name, bytes.NewReader(c.Data), int64(len(c.Data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		safe := result.Status == scan.Clean || result.Status == scan.NotAModel
+		switch c.Want {
+		case scan.Found:
+			harmful++
+			if result.Status != scan.Found {
+				t.Errorf("%s: %s, want a finding: %q", c.Name, result.Status, result.Findings)
+			}
+		case scan.Undecided: // damaged or unknown: anything but harmless
+			if safe {
+				t.Errorf("%s: %s, want undecided", c.Name, result.Status)
+			}
+		default:
+			harmless++
+			if result.Status == scan.Found {
+				t.Errorf("%s: %s, want it clean: %q", c.Name, result.Status, result.Findings)
+			} else if !safe {
+				undecided++
+				t.Logf("%s: undecided: %q", c.Name, result.Findings)
+			}
+		}
+	}
+	t.Logf("%d harmless, of which %d undecided, and %d harmful", harmless, undecided, harmful)
+	if harmless < 100 || harmful < 200 || undecided*50 > harmless {
+		t.Errorf("%d harmless, of which %d undecided, and %d harmful", harmless, undecided, harmful)
+	}
+}

@@ -1,0 +1,12 @@
+package tar
+
+import (
+	"testing"
+
+	"assay/internal/scan/corpus"
+	"assay/internal/scan/scantest"
+)
+
+func TestCases(t *testing.T) { scantest.Cases(t, corpus.Tar(), Scanner{}) }
+
+func FuzzScan(f *testing.F) { scantest.Fuzz(f, corpus.Seeds(corpus.Tar()), Scanner{}) }
