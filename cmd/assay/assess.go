@@ -57,6 +57,20 @@ type bench struct {
 	close   func()
 }
 
+// openSystem opens a description, and the catalogue with its own files laid over it.
+func openSystem(path string) (*system.System, *catalog.Catalog, error) {
+	s, err := system.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	var own []string
+	for _, p := range s.Catalogues {
+		own = append(own, s.Path(p))
+	}
+	c, err := catalog.Open(own...)
+	return s, c, err
+}
+
 // prepare opens a description and its catalogues.
 func (f *systemFlags) prepare(u *ui) (*bench, error) {
 	if err := checkFormat(f.format); err != nil {
@@ -65,15 +79,7 @@ func (f *systemFlags) prepare(u *ui) (*bench, error) {
 	if f.workers < 0 {
 		return nil, usagef("--workers %d: give how many shards are to run at once, or 0 for as many as there are processors", f.workers)
 	}
-	s, err := system.Open(f.path)
-	if err != nil {
-		return nil, err
-	}
-	var own []string
-	for _, p := range s.Catalogues {
-		own = append(own, s.Path(p))
-	}
-	c, err := catalog.Open(own...)
+	s, c, err := openSystem(f.path)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,6 @@ import (
 	"assay"
 	"assay/internal/assess"
 	"assay/internal/builtin"
-	"assay/internal/catalog"
 	"assay/internal/evidence"
 	"assay/internal/report"
 	"assay/internal/report/html"
@@ -34,15 +33,7 @@ func today(e *assess.Engine, run, path string) ([]assess.PlannedDecision, error)
 			return nil, nil // handed over without it
 		}
 	}
-	s, err := system.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	var own []string
-	for _, p := range s.Catalogues {
-		own = append(own, s.Path(p))
-	}
-	c, err := catalog.Open(own...)
+	s, c, err := openSystem(path)
 	if err != nil {
 		return nil, err
 	}

@@ -240,6 +240,16 @@ func (p *prepared) keep(o opened) {
 	p.idle <- o
 }
 
+// acquire makes a test ready and gives a target of it that nobody else uses until it is released.
+func (t *Tester) acquire(ctx context.Context, test *assess.Test) (*prepared, method.Target, func(), error) {
+	p, err := t.prepare(ctx, test)
+	if err != nil {
+		return nil, method.Target{}, nil, err
+	}
+	ready, release, err := p.acquire(ctx)
+	return p, ready, release, err
+}
+
 // acquire gives a target that nobody else uses, opening one where there is none.
 func (p *prepared) acquire(ctx context.Context) (method.Target, func(), error) {
 	var o opened

@@ -58,11 +58,7 @@ type detail struct {
 
 // Observe attacks units with the whole battery.
 func (t *Tester) Observe(ctx context.Context, test *assess.Test, units []int) ([]assess.Observation, error) {
-	p, err := t.prepare(ctx, test)
-	if err != nil {
-		return nil, err
-	}
-	target, release, err := p.acquire(ctx)
+	p, target, release, err := t.acquire(ctx, test)
 	if err != nil {
 		return nil, err
 	}
@@ -123,11 +119,7 @@ func (t *Tester) Controls(*assess.Test) []string { return []string{batteryContro
 
 // Control runs the battery's controls on the first units of the order.
 func (t *Tester) Control(ctx context.Context, test *assess.Test, _ string, order []int) (json.RawMessage, error) {
-	p, err := t.prepare(ctx, test)
-	if err != nil {
-		return nil, err
-	}
-	target, release, err := p.acquire(ctx)
+	p, target, release, err := t.acquire(ctx, test)
 	if err != nil {
 		return nil, err
 	}
@@ -171,11 +163,7 @@ func (t *Tester) Checks(_ *assess.Test, observed []assess.Observation, controls 
 
 // Clean tells which units the model gets right untouched.
 func (t *Tester) Clean(ctx context.Context, test *assess.Test, units []int) ([]bool, error) {
-	p, err := t.prepare(ctx, test)
-	if err != nil {
-		return nil, err
-	}
-	target, release, err := p.acquire(ctx)
+	p, target, release, err := t.acquire(ctx, test)
 	if err != nil {
 		return nil, err
 	}
@@ -197,11 +185,7 @@ const timed = 32
 
 // Outline opens the model and the data, and tells what attacking one unit takes.
 func (t *Tester) Outline(ctx context.Context, test *assess.Test) (*assess.Outline, error) {
-	p, err := t.prepare(ctx, test)
-	if err != nil {
-		return nil, err
-	}
-	target, release, err := p.acquire(ctx)
+	p, target, release, err := t.acquire(ctx, test)
 	if err != nil {
 		return nil, err
 	}
