@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +32,7 @@ type attackFlags struct {
 	seed               uint64
 	format             string
 	settings           builtin.Settings
+	transfer           transferFlags
 	given              []string // of the settings, by their flags
 }
 
@@ -70,6 +70,7 @@ checks whether the attack could have found it.`,
 		},
 	}
 	f.data.add(c)
+	f.transfer.add(c)
 	s := c.Flags()
 	s.StringVar(&f.model, "model", "", "the ONNX model")
 	s.StringVar(&f.data.labelFile, "labels", "", "a file of labels beside the data (IDX or NPY), as --label-file")
@@ -78,9 +79,9 @@ checks whether the attack could have found it.`,
 	s.Float64Var(&f.eps, "eps", 0, "the largest perturbation")
 	s.StringVar(&f.unit, "unit", string(method.Raw), "of eps: raw (the data's own), range or std (of each feature)")
 	s.IntVar(&f.groups, "groups", 0, "how many categorical features may change, beside eps")
-	s.IntVar(&f.settings.Steps, "steps", 0, "of pgd (40), and of apgd-ce, apgd-dlr, apgd-t and fab-t (100)")
+	s.IntVar(&f.settings.Steps, "steps", 0, "of pgd and transfer (40), and of apgd-ce, apgd-dlr, apgd-t and fab-t (100)")
 	s.Float64Var(&f.settings.Step, "step-size", 0, "of pgd, as a part of eps (2.5 by the steps)")
-	s.IntVar(&f.settings.Restarts, "restarts", 0, "of pgd (2), and of apgd-ce, apgd-dlr and apgd-t (1)")
+	s.IntVar(&f.settings.Restarts, "restarts", 0, "of pgd (2), of transfer (4), and of apgd-ce, apgd-dlr and apgd-t (1)")
 	s.StringVar(&f.loss, "loss", "", "of pgd: cross-entropy, margin or dlr (cross-entropy)")
 	s.IntVar(&f.settings.Queries, "queries", 0, "for each unit, of square and hopskipjump (5000)")
 	s.IntVar(&f.settings.Draws, "draws", 0, "for each unit, of noise (1000)")
@@ -117,6 +118,7 @@ type attackReport struct {
 	Lower          float64      `json:"lower"`
 	Upper          float64      `json:"upper"`
 	Queries        int          `json:"queries"`
+	Extraction     int          `json:"extraction_queries,omitempty"` // that went into surrogates, once for all units
 	Seconds        float64      `json:"seconds"`
 	Units          []attackUnit `json:"units"`
 }
@@ -151,6 +153,12 @@ func (f *attackFlags) run(ctx context.Context, u *ui) error {
 		return fmt.Errorf("%s: %w", f.model, err)
 	}
 	defer t.Close()
+	if f.method == "transfer" {
+		defer f.transfer.close()
+		if f.settings.Surrogates, err = f.surrogates(ctx, u, t, records); err != nil {
+			return err
+		}
+	}
 	attack, err := f.prepare(u, t, records)
 	if err != nil {
 		return err
@@ -192,6 +200,9 @@ func (f *attackFlags) check() error {
 	}
 	if !slices.Contains(method.Scalings(), method.Scaling(f.unit)) {
 		return usagef("--unit %s: use raw, range or std", f.unit)
+	}
+	if err := f.transfer.check(f.method); err != nil {
+		return err
 	}
 	f.settings.Loss = model.Loss(f.loss)
 	_, err := builtin.Find(f.method, f.settings, f.given)
@@ -258,7 +269,7 @@ func (f *attackFlags) prepare(u *ui, t *target.Model, records *dataset.Dataset) 
 		return nil, fmt.Errorf("%s follows gradients, and %s has none: %w", f.method, f.model, t.NoGradient)
 	}
 	a.target.Domain = rows.Domain(domain)
-	order := rand.New(rand.NewPCG(f.seed, 0)).Perm(records.Len())
+	order := f.order(records.Len())
 	for _, i := range order[:min(poolSize, len(order))] {
 		a.target.Pool = append(a.target.Pool, rows.Row(records.Record(i)))
 	}
@@ -286,7 +297,7 @@ func (a *attack) run(ctx context.Context, u *ui) ([]method.Result, error) {
 }
 
 func (f *attackFlags) report(results []method.Result, took time.Duration) (*attackReport, error) {
-	r := &attackReport{Method: f.method, Norm: method.Norm(f.norm), Eps: f.eps, N: len(results), Seconds: took.Seconds(), Units: []attackUnit{}}
+	r := &attackReport{Method: f.method, Norm: method.Norm(f.norm), Eps: f.eps, N: len(results), Extraction: f.transfer.spent, Seconds: took.Seconds(), Units: []attackUnit{}}
 	correct, robust := 0, 0
 	for _, unit := range results {
 		if unit.Correct {
@@ -339,6 +350,9 @@ func (u *ui) attacked(f *attackFlags, r *attackReport) {
 		u.row("broken", "%s", text)
 	}
 	u.row("queries", "%d, in %.1f s", r.Queries, r.Seconds)
+	if r.Extraction > 0 {
+		u.row("extraction", "%d queries before, once for all units", r.Extraction)
+	}
 	if f.out != "" {
 		u.row("written", "%s", f.out)
 	}
