@@ -33,6 +33,7 @@ type attackFlags struct {
 	format             string
 	settings           builtin.Settings
 	transfer           transferFlags
+	text               textFlags
 	given              []string // of the settings, by their flags
 }
 
@@ -54,6 +55,10 @@ it left unbroken. Its losses that compare three or four scores give way to the
 margin between two where a model has fewer classes. All gradients are those of
 logits, where a model makes probabilities of them at its end.
 
+A model of texts is attacked with --tokenizer, by methods of its own (see
+--method): up to --words of a text's words are replaced by --synonyms or by words
+near them in --embeddings, or misspelt by --edits. There is no eps then.
+
 What an attack does not find is no proof that it is not there: assay assess also
 checks whether the attack could have found it.`,
 		Example: `  assay attack --model model.onnx --data examples/diagnosis/breast_cancer.csv --label diagnosis --method pgd --unit std --eps 0.3
@@ -66,15 +71,22 @@ checks whether the attack could have found it.`,
 					f.given = append(f.given, name)
 				}
 			}
+			if f.text.tokenizer != "" {
+				return f.runText(c, u)
+			}
+			if err := f.text.unused(c); err != nil {
+				return err
+			}
 			return f.run(c.Context(), u)
 		},
 	}
 	f.data.add(c)
 	f.transfer.add(c)
+	f.text.add(c)
 	s := c.Flags()
 	s.StringVar(&f.model, "model", "", "the ONNX model")
 	s.StringVar(&f.data.labelFile, "labels", "", "a file of labels beside the data (IDX or NPY), as --label-file")
-	s.StringVar(&f.method, "method", "", methodNames())
+	s.StringVar(&f.method, "method", "", methodNames()+"; of texts: "+strings.Join(builtin.TextMethodNames(), ", "))
 	s.StringVar(&f.norm, "norm", string(method.Linf), "of the perturbation: Linf or L2")
 	s.Float64Var(&f.eps, "eps", 0, "the largest perturbation")
 	s.StringVar(&f.unit, "unit", string(method.Raw), "of eps: raw (the data's own), range or std (of each feature)")
@@ -90,7 +102,7 @@ checks whether the attack could have found it.`,
 	s.IntVar(&f.threads, "threads", 0, "processors to use (all)")
 	s.StringVar(&f.out, "out", "", "an NPZ file for the adversarial examples, as records of the data")
 	s.StringVar(&f.format, "format", "text", "of the result: text or json")
-	for _, name := range []string{"model", "method", "eps"} {
+	for _, name := range []string{"model", "method"} {
 		c.MarkFlagRequired(name)
 	}
 	return c

@@ -112,6 +112,13 @@ func (f *File) Pad() int64 { return f.pad }
 // Length is how many tokens a text is cut to.
 func (f *File) Length() int { return f.length }
 
+// Cut gives the tokenizer with texts cut to so many tokens, those before and after them included.
+func (f *File) Cut(length int) *File {
+	c := *f
+	c.length = max(length, len(f.before)+len(f.after)+1)
+	return &c
+}
+
 // Encode gives the tokens of texts.
 func (f *File) Encode(ctx context.Context, texts []string) ([][]int64, error) {
 	out := make([][]int64, len(texts))
