@@ -18,6 +18,7 @@ type Domain struct {
 	Integer   []bool    // which are whole numbers; nil for none
 	Groups    []Group   // one-hot groups, in order
 	Relations []Relation
+	Image     *Image // where the values of an image are; nil for what is none
 }
 
 // Group is the numbers Start ≤ i < End of a row, of which exactly one is 1 and the others 0.
@@ -66,6 +67,11 @@ func (d *Domain) Validate() error {
 		}
 		if !(d.Scale[i] > 0) || math.IsInf(float64(d.Scale[i]), 0) {
 			return fmt.Errorf("number %d of a row has the scale %g: it must be positive and finite", i, d.Scale[i])
+		}
+	}
+	if d.Image != nil {
+		if err := d.Image.validate(n); err != nil {
+			return err
 		}
 	}
 	end := 0
@@ -190,7 +196,7 @@ func DomainOf(schema *dataset.Schema, statistics []dataset.Statistics, by Scalin
 // DomainOfModel gives the domain of all inputs in a model's range, in raw units.
 func DomainOfModel(m model.Description) *Domain {
 	n := m.RowSize()
-	d := &Domain{Low: make([]float32, n), High: make([]float32, n), Scale: make([]float32, n)}
+	d := &Domain{Low: make([]float32, n), High: make([]float32, n), Scale: make([]float32, n), Image: ImageOf(m)}
 	for i := range n {
 		d.Low[i], d.High[i], d.Scale[i] = float32(m.Range.Low), float32(m.Range.High), 1
 	}

@@ -26,8 +26,9 @@ type Target struct {
 // Attacker is what the attacker has, for each unit and method.
 type Attacker struct {
 	Access  assay.Access
-	Norm    Norm
-	Eps     float64 // the largest perturbation, in the domain's scale
+	Norm    Norm    // what Eps is of, or else Family
+	Family  Family  // the transformations that he is held to, nil for a norm
+	Eps     float64 // the largest perturbation, in the domain's scale, or of a transformation the greatest size
 	Groups  int     // how many one-hot groups may change
 	Queries int     // rows that may be asked about; 0 for any number
 }
@@ -45,10 +46,12 @@ type MethodResult struct {
 	Success     bool      `json:"success"`               // the model, asked about Example alone, takes it for another class
 	Unconfirmed bool      `json:"unconfirmed,omitempty"` // only in a batch was another class seen: no success
 	Queries     int       `json:"queries"`
-	Exhausted   bool      `json:"exhausted,omitempty"` // the attacker's queries did not suffice
-	Undefined   int       `json:"undefined,omitempty"` // rows to which the model answered with scores or a slope that are no numbers
-	Distance    float64   `json:"distance,omitempty"`  // of Example from the input, in the norm and the domain's scale
-	Example     []float32 `json:"-"`                   // the adversarial example, nil without success
+	Exhausted   bool      `json:"exhausted,omitempty"`  // the attacker's queries did not suffice
+	Undefined   int       `json:"undefined,omitempty"`  // rows to which the model answered with scores or a slope that are no numbers
+	Distance    float64   `json:"distance,omitempty"`   // of Example from the input, in the norm and the domain's scale
+	Nearest     float64   `json:"nearest,omitempty"`    // of methods that look for it, the distance of the nearest adversarial example however far, confirmed as Example is; 0 for none
+	Parameters  []float64 `json:"parameters,omitempty"` // of the transformation that made Example
+	Example     []float32 `json:"-"`                    // the adversarial example, nil without success
 }
 
 // Result is what all methods together achieved on a unit.
@@ -67,6 +70,9 @@ type Options struct {
 	// UntilBroken leaves a unit that a method has broken out of the search by those after it: so the ensemble is
 	// as strong, and costs less, and of each unit only the first that broke it is known.
 	UntilBroken bool
+
+	// Lessons are inputs from which methods may learn that do so before they attack. They are not attacked.
+	Lessons []Input
 
 	Lanes    int                   // units that run side by side; 0 for as many as a batch has rows
 	Batch    int                   // rows of which scores are asked at once; 0 for 32. A model that costs by the row wants 1
@@ -99,6 +105,9 @@ func Run(ctx context.Context, t Target, a Attacker, methods []Method, inputs []I
 		return err
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := r.learn(ctx, inputs, o.Lessons); err != nil {
 		return nil, err
 	}
 	// Method by method, so that units that run side by side ask questions of one kind.
@@ -222,7 +231,7 @@ func newRun(t Target, a Attacker, methods []Method, inputs []Input, o Options) (
 		return nil, errors.New("a target needs a model, a second one that confirms, and a domain")
 	}
 	d := t.Model.Describe()
-	r := &run{target: t, attacker: a, methods: methods, classes: len(d.Classes), seed: o.Seed}
+	r := &run{target: t, attacker: a, methods: slices.Clone(methods), classes: len(d.Classes), seed: o.Seed}
 	if err := t.Domain.Validate(); err != nil {
 		return nil, err
 	}
@@ -231,7 +240,7 @@ func newRun(t Target, a Attacker, methods []Method, inputs []Input, o Options) (
 		return nil, fmt.Errorf("the model takes %d numbers and has %d classes, the one that confirms takes %d and has %d, and the domain describes %d numbers",
 			size, r.classes, c.RowSize(), len(c.Classes), len(t.Domain.Low))
 	}
-	if err := a.validate(); err != nil {
+	if err := a.validate(t.Domain); err != nil {
 		return nil, err
 	}
 	if err := r.describe(methods); err != nil {
@@ -263,8 +272,17 @@ func newRun(t Target, a Attacker, methods []Method, inputs []Input, o Options) (
 	return r, nil
 }
 
-func (a Attacker) validate() error {
-	if a.Norm != Linf && a.Norm != L2 {
+func (a Attacker) validate(d *Domain) error {
+	switch {
+	case a.Family != nil && a.Norm != "":
+		return fmt.Errorf("an attacker is held to a norm or to transformations, and this one to %s and to %s", a.Norm, a.Family.Name())
+	case a.Family != nil:
+		if err := a.Family.Validate(d); err != nil {
+			return err
+		}
+	case a.Norm == Patch && d.Image == nil:
+		return errors.New("a patch is a part of an image, and the model takes none")
+	case a.Norm != Patch && a.Norm != Linf && a.Norm != L2:
 		return fmt.Errorf("the norm %q is not known: use one of %q", a.Norm, Norms())
 	}
 	if !(a.Eps >= 0) || math.IsInf(a.Eps, 0) {
@@ -274,6 +292,32 @@ func (a Attacker) validate() error {
 		return fmt.Errorf("an attacker cannot change %d groups with %d queries", a.Groups, a.Queries)
 	}
 	return nil
+}
+
+// suits tells why a method cannot search where the attacker may go.
+func (a Attacker) suits(d Description) error {
+	family := ""
+	if a.Family != nil {
+		family = a.Family.Name()
+	}
+	switch {
+	case d.Family != "" && d.Family != family:
+		return fmt.Errorf("the method %s does nothing but %s, and the attacker is held to %s: use another method", d.Name, d.Family, cmp.Or(family, string(a.Norm)))
+	case d.Family != family:
+		return fmt.Errorf("the attacker is held to %s, which the method %s cannot do: use another method", family, d.Name)
+	case family == "" && !slices.Contains(d.Norms, a.Norm) && (d.Norms != nil || a.Norm == Patch):
+		return fmt.Errorf("the method %s cannot search in %s: use it in one of %q, or another method", d.Name, a.Norm, d.Norms)
+	}
+	return nil
+}
+
+// space is where the attacker may take an input. Within transformations there is none but the input itself.
+func (a Attacker) space(d *Domain, clean []float32) *Space {
+	s := &Space{Domain: d, Norm: a.Norm, Eps: a.Eps, Groups: a.Groups, Clean: clean}
+	if a.Family != nil {
+		s.Norm = Linf
+	}
+	return s
 }
 
 // describe checks that the attacker can run the methods.
@@ -290,6 +334,9 @@ func (r *run) describe(methods []Method) error {
 		}
 		if d.Access == assay.Gradients && r.target.Gradient == nil {
 			return fmt.Errorf("the method %s needs gradients, and the model gives none: use methods that need scores or labels", d.Name)
+		}
+		if err := r.attacker.suits(d); err != nil {
+			return err
 		}
 		r.descriptions = append(r.descriptions, d)
 	}

@@ -34,6 +34,9 @@ type Description struct {
 	Reference  string       `json:"reference"`            // the paper, with its section or algorithm
 	Iterative  bool         `json:"iterative,omitempty"`  // refines a point by steps
 	Undirected bool         `json:"undirected,omitempty"` // draws points without learning from answers
+	Norms      []Norm       `json:"-"`                    // that it can search in; nil for all
+	Family     string       `json:"-"`                    // the transformations that it chooses from, empty for a norm
+	Minimal    bool         `json:"-"`                    // looks for the nearest adversarial example, beyond Eps too
 }
 
 // Setting is one of the numbers that fix what a method does.
@@ -63,6 +66,13 @@ type Unit interface {
 	// Gradient asks for the gradient of a loss at one row. Target is the class that a targeted loss is about.
 	Gradient(ctx context.Context, loss model.Loss, target int, x []float32) (Gradient, error)
 
+	// Transform makes the input into a row of the attacker's family of transformations, to be asked about.
+	// For an attacker who is held to a family only such rows count.
+	Transform(parameters []float64) ([]float32, error)
+
+	// Nearest is the distance of the nearest adversarial example within Space that was among the rows asked
+	// about, infinite for none.
+	Nearest() float64
 	// Found reports whether an adversarial example within Space was among the rows asked about.
 	Found() bool
 }

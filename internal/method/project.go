@@ -22,6 +22,9 @@ func (s *Space) Project(x []float32) {
 	if s.Norm == L2 {
 		s.shrinkToBall(x)
 	}
+	if s.Norm == Patch {
+		s.keepPatch(x)
+	}
 	s.repair(x)
 }
 
@@ -33,7 +36,7 @@ func (s *Space) clip(i int, v float32) float32 {
 	}
 	low, high := max(min(d.Low[i], clean), -math.MaxFloat32), min(max(d.High[i], clean), math.MaxFloat32)
 	v = min(max(v, low), high)
-	if s.Norm != L2 {
+	if s.Norm == Linf {
 		if by := s.offset(i, v); by > s.Eps || by < -s.Eps {
 			v = s.at(i, math.Copysign(s.Eps, by))
 		}

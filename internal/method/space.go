@@ -34,6 +34,9 @@ type Space struct {
 // Distance is how far a row is from the clean input in the norm, in the domain's
 // scale. Groups do not count.
 func (s *Space) Distance(x []float32) float64 {
+	if s.Norm == Patch {
+		return s.patchSize(x)
+	}
 	sum, largest := 0.0, 0.0
 	s.Domain.plain(func(i int) {
 		d := s.offset(i, x[i])

@@ -90,7 +90,9 @@ func (s *Space) stepGroups(x, slope []float32) {
 // from all, take a category drawn from theirs.
 func (s *Space) Random(r *rand.Rand, x []float32) {
 	copy(x, s.Clean)
-	if s.Norm == L2 {
+	if s.Norm == Patch {
+		s.randomPatch(r, x)
+	} else if s.Norm == L2 {
 		s.randomInBall(r, x)
 	} else {
 		s.Domain.plain(func(i int) { x[i] = s.randomBetween(r, i) })

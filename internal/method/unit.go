@@ -31,13 +31,17 @@ type unit struct {
 	fault     error       // the first, which counts even if the method disregards it
 	nearest   []candidate // adversarial rows inside the space, the nearest first
 	surest    *candidate  // that with the greatest lead over the label
+	further   []candidate // of a method that looks for the nearest, adversarial rows beyond Eps, the nearest first
+
+	made map[[sha256.Size]byte][]float64 // the parameters of rows that Transform made, by their digests
 }
 
 // candidate is an adversarial row, as a batch has shown it.
 type candidate struct {
-	row      []float32
-	distance float64
-	lead     float64 // of the largest score over the label's
+	row        []float32
+	distance   float64
+	lead       float64   // of the largest score over the label's
+	parameters []float64 // of the transformation that made it
 }
 
 // kept is how many of the nearest candidates are remembered. Next to the boundary, where the
@@ -45,10 +49,9 @@ type candidate struct {
 const kept = 3
 
 func (r *run) newUnit(in Input, d Description) *unit {
-	a := r.attacker
 	u := &unit{
 		run: r, method: d, label: in.Label, rand: stream(r.seed, d.Name, in),
-		space: Space{Domain: r.target.Domain, Norm: a.Norm, Eps: a.Eps, Groups: a.Groups, Clean: in.X},
+		space: *r.attacker.space(r.target.Domain, in.X),
 	}
 	u.given = u.space
 	u.given.Clean = slices.Clone(in.X)
@@ -95,13 +98,17 @@ func (u *unit) confirm(ctx context.Context) (found MethodResult, answer int, err
 		if err != nil {
 			return found, 0, err
 		}
-		if answer >= 0 && answer != u.label && u.space.Contains(c.row) == nil {
-			found.Success, found.Distance, found.Example = true, c.distance, c.row
+		if answer >= 0 && answer != u.label && u.contains(c.row) == nil {
+			found.Success, found.Distance, found.Example, found.Parameters = true, c.distance, c.row, c.parameters
+			if u.method.Minimal {
+				found.Nearest = c.distance
+			}
 			return found, answer, nil
 		}
 	}
 	found.Unconfirmed = len(candidates) > 0
-	return found, 0, nil
+	found.Nearest, err = u.confirmFurther(ctx)
+	return found, 0, err
 }
 
 func (u *unit) Clean() []float32 { return u.given.Clean }
@@ -240,7 +247,12 @@ func (u *unit) look(x []float32, scores []float64) {
 	if answer < 0 || answer == u.label {
 		return
 	}
-	c := candidate{distance: u.space.Distance(x), lead: scores[answer] - scores[u.label]}
+	c := candidate{lead: scores[answer] - scores[u.label]}
+	c.distance, c.parameters = u.measure(x)
+	if u.method.Minimal && c.distance > u.space.Eps {
+		u.lookFurther(c, x)
+		return
+	}
 	for _, known := range u.nearest {
 		if slices.Equal(known.row, x) {
 			return
@@ -248,7 +260,7 @@ func (u *unit) look(x []float32, scores []float64) {
 	}
 	near := len(u.nearest) < kept || c.distance < u.nearest[kept-1].distance
 	sure := u.surest == nil || c.lead > u.surest.lead
-	if !near && !sure || u.space.Contains(x) != nil {
+	if !near && !sure || u.contains(x) != nil {
 		return
 	}
 	c.row = slices.Clone(x)
