@@ -282,7 +282,7 @@ func (a Attacker) validate(d *Domain) error {
 		}
 	case a.Norm == Patch && d.Image == nil:
 		return errors.New("a patch is a part of an image, and the model takes none")
-	case a.Norm != Patch && a.Norm != Linf && a.Norm != L2:
+	case a.Family == nil && a.Norm != Patch && !slices.Contains(Norms(), a.Norm):
 		return fmt.Errorf("the norm %q is not known: use one of %q", a.Norm, Norms())
 	}
 	if !(a.Eps >= 0) || math.IsInf(a.Eps, 0) {
@@ -305,7 +305,7 @@ func (a Attacker) suits(d Description) error {
 		return fmt.Errorf("the method %s does nothing but %s, and the attacker is held to %s: use another method", d.Name, d.Family, cmp.Or(family, string(a.Norm)))
 	case d.Family != family:
 		return fmt.Errorf("the attacker is held to %s, which the method %s cannot do: use another method", family, d.Name)
-	case family == "" && !slices.Contains(d.Norms, a.Norm) && (d.Norms != nil || a.Norm == Patch):
+	case family == "" && (!d.In(a.Norm) || a.Norm == Patch && d.Norms == nil):
 		return fmt.Errorf("the method %s cannot search in %s: use it in one of %q, or another method", d.Name, a.Norm, d.Norms)
 	}
 	return nil

@@ -8,6 +8,7 @@ package method
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 
 	"assay"
 	"assay/internal/model"
@@ -38,6 +39,9 @@ type Description struct {
 	Family     string       `json:"-"`                    // the transformations that it chooses from, empty for a norm
 	Minimal    bool         `json:"-"`                    // looks for the nearest adversarial example, beyond Eps too
 }
+
+// In reports whether the method can search in a norm.
+func (d Description) In(n Norm) bool { return d.Norms == nil || slices.Contains(d.Norms, n) }
 
 // Setting is one of the numbers that fix what a method does.
 type Setting struct {

@@ -40,6 +40,7 @@ func (m APGD) Describe() method.Description {
 		Name: "apgd-" + string(m.Loss), Access: assay.Gradients, Iterative: true,
 		Settings:  []method.Setting{{Name: "steps", Value: float64(m.Steps)}, {Name: "restarts", Value: float64(m.Restarts)}},
 		Reference: "Croce and Hein 2020 (arXiv:2003.01690), Algorithm 1",
+		Norms:     []method.Norm{method.Linf, method.L2},
 	}
 	switch m.Loss {
 	case model.CrossEntropy:

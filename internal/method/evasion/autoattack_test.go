@@ -47,10 +47,18 @@ func run(t testing.TB, tgt method.Target, a method.Attacker, inputs []method.Inp
 	return results
 }
 
+// searched are the norms in which a method can search.
+func searched(m method.Method) []method.Norm {
+	if norms := m.Describe().Norms; norms != nil {
+		return norms
+	}
+	return method.Norms()
+}
+
 // The fast adaptive boundary attack ends at the exact least distance of a linear model, with few and with many classes.
 func TestFABFindsExactDistance(t *testing.T) {
 	for _, classes := range []int{2, 3, 6, 12} {
-		for _, norm := range method.Norms() {
+		for _, norm := range searched(evasion.FAB{}) {
 			tgt, right, limits := breakable(t, classes, norm)
 			a := method.Attacker{Access: assay.Gradients, Norm: norm, Eps: 10}
 			worst := 0.0
@@ -71,7 +79,7 @@ func TestFABFindsExactDistance(t *testing.T) {
 // nothing is below the limit.
 func TestAutoPGDAgainstExactAnswer(t *testing.T) {
 	for _, classes := range []int{2, 3, 6} {
-		for _, norm := range method.Norms() {
+		for _, norm := range searched(evasion.APGD{}) {
 			tgt, right, limits := breakable(t, classes, norm)
 			eps, _ := linear.Median(limits)
 			a := method.Attacker{Access: assay.Gradients, Norm: norm, Eps: eps}
@@ -153,8 +161,8 @@ func TestAutoAttackKeepsLimits(t *testing.T) {
 		tgt, inputs := records(weights, r.NormFloat64())
 		tgt.Domain.Fixed[r.IntN(7)] = true
 		a := method.Attacker{Access: assay.Gradients, Eps: math.Exp(2*r.NormFloat64() - 1), Groups: r.IntN(2)}
-		for _, a.Norm = range method.Norms() {
-			for _, m := range parts() {
+		for _, m := range parts() {
+			for _, a.Norm = range searched(m) {
 				_, anywhere := m.(evasion.FAB)
 				w := watched{m, func(s *method.Space, x []float32) {
 					asked++

@@ -50,7 +50,7 @@ func (b *Battery) Controls(ctx context.Context, t method.Target, inputs []method
 	if c.Drawn, err = k.drawn(ctx, right); err != nil {
 		return nil, err
 	}
-	if c.Zero, err = k.point(ctx, 0, Defaults(b.access(t), light, b.Shape, b.Layout), right); err != nil {
+	if c.Zero, err = k.point(ctx, 0, Defaults(b.access(t), b.Attacker.Norm, light, b.Shape, b.Layout), right); err != nil {
 		return nil, err
 	}
 	if b.Attacker.Eps > 0 {
@@ -163,7 +163,7 @@ func (k *controller) point(ctx context.Context, eps float64, methods []method.Me
 // curve observes success by eps, and with doubled effort.
 func (k *controller) curve(ctx context.Context, c *Controls, right []method.Input) error {
 	access := k.access(k.target)
-	methods := strongest(access, k.effort(), k.Shape, k.Layout)
+	methods := strongest(access, k.Attacker.Norm, k.effort(), k.Shape, k.Layout)
 	for _, eps := range k.budgets() {
 		p, err := k.point(ctx, eps, methods, right)
 		if err != nil {
@@ -174,7 +174,7 @@ func (k *controller) curve(ctx context.Context, c *Controls, right []method.Inpu
 	if access != assay.Gradients {
 		return nil
 	}
-	p, err := k.point(ctx, k.Attacker.Eps, strongest(access, k.effort().Double(), k.Shape, k.Layout), right)
+	p, err := k.point(ctx, k.Attacker.Eps, strongest(access, k.Attacker.Norm, k.effort().Double(), k.Shape, k.Layout), right)
 	c.Doubled = &p
 	return err
 }
@@ -194,18 +194,24 @@ func (k *controller) budgets() []float64 {
 
 // extent is the largest distance between two inputs of a domain, in its scale; numbers without limits do not count.
 func extent(d *method.Domain, norm method.Norm) float64 {
-	sum, largest := 0.0, 0.0
+	sum, squares, largest := 0.0, 0.0, 0.0
 	for i, low := range d.Low {
 		if d.Fixed != nil && d.Fixed[i] {
 			continue
 		}
 		if width := (float64(d.High[i]) - float64(low)) / float64(d.Scale[i]); !math.IsInf(width, 0) {
-			sum += width * width
+			sum += width
+			squares += width * width
 			largest = max(largest, width)
 		}
 	}
-	if norm == method.L2 {
-		return math.Sqrt(sum)
+	switch norm {
+	case method.L2:
+		return math.Sqrt(squares)
+	case method.L1:
+		return sum
+	case method.L0:
+		return float64(len(d.Low)) // no fewer than there are pixels
 	}
 	return largest
 }
@@ -305,7 +311,7 @@ func (k *controller) twin(ctx context.Context, inputs []method.Input) (*twin, er
 
 func (t *twin) attack(ctx context.Context, eps float64) ([]Answer, error) {
 	on := &controller{Battery: t.Battery, target: t.target, options: t.options}
-	p, err := on.point(ctx, eps, strongest(t.access(t.controller.target), t.effort(), t.Shape, t.Layout), t.inputs)
+	p, err := on.point(ctx, eps, strongest(t.access(t.controller.target), t.Attacker.Norm, t.effort(), t.Shape, t.Layout), t.inputs)
 	if err != nil {
 		return nil, fmt.Errorf("on the linear model: %w", err)
 	}

@@ -42,6 +42,7 @@ func (m FAB) Describe() method.Description {
 		Name: "fab-t", Access: assay.Gradients, Iterative: true,
 		Settings:  []method.Setting{{Name: "steps", Value: float64(m.Steps)}, {Name: "targets", Value: float64(m.Targets)}},
 		Reference: "Croce and Hein 2020 (arXiv:1907.02044), Algorithm 1",
+		Norms:     []method.Norm{method.Linf, method.L2},
 	}
 }
 

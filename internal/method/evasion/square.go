@@ -37,6 +37,7 @@ func (m Square) Describe() method.Description {
 			{Name: "shrink", Value: float64(m.shrink())},
 		},
 		Reference: "Andriushchenko et al. 2020 (arXiv:1912.00049), Algorithms 1 to 3",
+		Norms:     []method.Norm{method.Linf, method.L2},
 	}
 }
 
