@@ -21,6 +21,7 @@ type Settings struct {
 	Loss     model.Loss // that gradients are followed of
 	Queries  int        // of a search without gradients
 	Draws    int        // at random
+	Searches int        // one after the other, each of so many steps, for the nearest
 
 	Shape  []int64 // of one row of the model
 	Layout model.Layout
@@ -41,7 +42,7 @@ func one(m method.Method) []method.Method { return []method.Method{m} }
 // Methods gives all methods, from the weakest to the strongest of each access.
 func Methods() []Method {
 	auto := Settings{Steps: 100, Restarts: 1}
-	return []Method{
+	return append([]Method{
 		{Name: "noise", Summary: "random draws, which learn nothing: what others must be better than", Takes: []string{"draws"},
 			New: func(s Settings) []method.Method { return one(evasion.Noise{Draws: s.Draws}) }},
 		{Name: "hopskipjump", Summary: "follows the boundary by decisions alone", Takes: []string{"queries"},
@@ -74,7 +75,7 @@ func Methods() []Method {
 			}},
 		{Name: "autoattack", Summary: "AutoAttack's standard version: apgd-ce, apgd-t, fab-t and square, until one succeeds",
 			New: func(s Settings) []method.Method { return evasion.AutoAttack(s.Shape, s.Layout) }},
-	}
+	}, further()...)
 }
 
 // Find makes a method by its name, or the methods of an ensemble, which run in order on what is left
@@ -113,7 +114,8 @@ func (s *Settings) complete(usual Settings) error {
 		what        string
 	}{
 		{&s.Steps, cmp.Or(usual.Steps, 40), 1e6, "steps"}, {&s.Restarts, cmp.Or(usual.Restarts, 2), 1e6, "restarts"},
-		{&s.Queries, 5000, 1e9, "queries"}, {&s.Draws, 1000, 1e9, "draws"},
+		{&s.Queries, cmp.Or(usual.Queries, 5000), 1e9, "queries"}, {&s.Draws, cmp.Or(usual.Draws, 1000), 1e9, "draws"},
+		{&s.Searches, cmp.Or(usual.Searches, 10), 100, "searches"},
 	} {
 		if *v.value == 0 {
 			*v.value = v.usual

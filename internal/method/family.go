@@ -76,7 +76,7 @@ func (u *unit) Transform(parameters []float64) ([]float32, error) {
 	if u.made == nil {
 		u.made = map[[sha256.Size]byte][]float64{}
 	}
-	u.made[digest(x)] = slices.Clone(parameters)
+	u.made[rowDigest(x)] = slices.Clone(parameters)
 	return x, nil
 }
 
@@ -87,7 +87,7 @@ func (u *unit) measure(x []float32) (size float64, parameters []float64) {
 	if f == nil {
 		return u.space.Distance(x), nil
 	}
-	if parameters = u.made[digest(x)]; parameters == nil {
+	if parameters = u.made[rowDigest(x)]; parameters == nil {
 		return math.Inf(1), nil
 	}
 	return f.Size(parameters), parameters
@@ -99,7 +99,7 @@ func (u *unit) contains(x []float32) error {
 	if f == nil {
 		return u.space.Contains(x)
 	}
-	parameters, ok := u.made[digest(x)]
+	parameters, ok := u.made[rowDigest(x)]
 	if !ok {
 		return fmt.Errorf("the row was not made by %s", f.Name())
 	}
@@ -112,7 +112,7 @@ func (u *unit) contains(x []float32) error {
 	return nil
 }
 
-func digest(x []float32) [sha256.Size]byte {
+func rowDigest(x []float32) [sha256.Size]byte {
 	data := make([]byte, 0, 4*len(x))
 	for _, v := range x {
 		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))

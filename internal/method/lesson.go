@@ -71,9 +71,9 @@ func (r *run) learn(ctx context.Context, inputs, lessons []Input) error {
 		d := r.descriptions[k]
 		attacked := map[[32]byte]bool{}
 		for _, in := range inputs {
-			attacked[digest(in.X)] = true
+			attacked[rowDigest(in.X)] = true
 		}
-		others := slices.DeleteFunc(slices.Clone(lessons), func(in Input) bool { return attacked[digest(in.X)] })
+		others := slices.DeleteFunc(slices.Clone(lessons), func(in Input) bool { return attacked[rowDigest(in.X)] })
 		if len(others) == 0 {
 			return fmt.Errorf("the method %s learns from other inputs than those that it attacks, and none are given: attack fewer records, or give more", d.Name)
 		}

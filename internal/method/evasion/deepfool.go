@@ -14,7 +14,8 @@ import (
 // it is beyond it (Moosavi-Dezfooli et al. 2016, arXiv:1511.04599, Algorithm 2; Linf in section 3.3).
 //
 // Departures: each step is the least within the domain's limits, of which the paper knows none. Where the end is
-// adversarial, less of the overshoot is tried too, as it is no part of the distance that the paper reports. Categories stay as they are.
+// adversarial, less of the overshoot is tried too, as it is no part of the distance that the paper reports. Whole numbers move as others
+// do, and are rounded at the end, where more of the way is tried in case it falls short. Categories stay as they are.
 type DeepFool struct {
 	Steps   int // at least 1; 50 in the authors' program
 	Targets int // classes that are looked at, of those ahead of others at the clean input; 9 there
@@ -39,6 +40,9 @@ func (m DeepFool) Perturb(ctx context.Context, u method.Unit) error {
 	if err != nil {
 		return err
 	}
+	relaxed := *b.wide.Domain
+	relaxed.Integer = nil
+	b.wide.Domain = &relaxed
 	x := slices.Clone(u.Clean())
 	for range m.Steps {
 		change, err := m.least(ctx, b, x, targets)
@@ -46,17 +50,37 @@ func (m DeepFool) Perturb(ctx context.Context, u method.Unit) error {
 			return err
 		}
 		x = b.moved(x, change)
-		for _, over := range []float64{deepFoolBeyond, deepFoolBeyond / 10, deepFoolBeyond / 100} {
-			margin, err := b.try(ctx, b.between(u.Clean(), x, 1+over))
-			if err != nil {
+		margin, err := b.try(ctx, b.between(u.Clean(), x, 1+deepFoolBeyond))
+		if err != nil {
+			return err
+		}
+		if margin < 0 {
+			return m.end(ctx, b, x)
+		}
+	}
+	return nil
+}
+
+// end asks about points beyond the boundary at x: with less of the overshoot, or with whole numbers and more of the way.
+func (m DeepFool) end(ctx context.Context, b *boundarySearch, x []float32) error {
+	d := b.unit.Space().Domain
+	if d.Integer == nil || !slices.Contains(d.Integer, true) {
+		for _, over := range []float64{deepFoolBeyond / 10, deepFoolBeyond / 100} {
+			if margin, err := b.try(ctx, b.between(b.unit.Clean(), x, 1+over)); err != nil || !(margin < 0) {
 				return err
 			}
-			if !(margin < 0) {
-				break
+		}
+		return nil
+	}
+	for _, more := range []float64{1, 1.25, 1.5, 2, 3, 4} {
+		whole := b.between(b.unit.Clean(), x, more)
+		for j, is := range d.Integer {
+			if is {
+				whole[j] = float32(math.Round(float64(whole[j])))
 			}
 		}
-		if b.best != nil {
-			return nil
+		if margin, err := labelMargin(ctx, b.unit, whole); err != nil || margin < 0 {
+			return err
 		}
 	}
 	return nil

@@ -122,7 +122,7 @@ func TestEADAgainstExactDistance(t *testing.T) {
 
 // Where one number alone may change, all norms have the same closed form: the margin over its weight.
 func TestNearestAlongOneNumber(t *testing.T) {
-	c, target, inputs := clouds(24, 24, 2, 1)
+	c, target, inputs := clouds(48, 24, 2, 1)
 	d := *target.Domain
 	d.Fixed, d.Low, d.High = make([]bool, 24), make([]float32, 24), make([]float32, 24)
 	weight := func(j int) float64 { return math.Abs(c.Weights[j] - c.Weights[24+j]) }
