@@ -253,7 +253,7 @@ func (f *attackFlags) prepare(u *ui, t *target.Model, records *dataset.Dataset) 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.data.path, err)
 	}
-	f.settings.Shape, f.settings.Layout = t.Shape, t.Layout
+	f.settings.Norm, f.settings.Shape, f.settings.Layout = method.Norm(f.norm), t.Shape, t.Layout
 	chosen, err := builtin.Find(f.method, f.settings, f.given)
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ type MinimumNorm struct {
 // Describe tells what the method is.
 func (m MinimumNorm) Describe() method.Description {
 	return method.Description{
-		Name: "min-norm", Access: assay.Gradients, Iterative: true, Minimal: true,
+		Name: "min-norm", Access: assay.Gradients, Iterative: true, Minimal: true, Norms: APGD{}.Describe().Norms,
 		Settings:  []method.Setting{{Name: "steps", Value: float64(m.Steps)}, {Name: "searches", Value: float64(m.Searches)}, {Name: "targets", Value: float64(m.Targets)}},
 		Reference: "binary search over eps with Auto-PGD, Croce and Hein 2020 (arXiv:2003.01690), Algorithm 1",
 	}

@@ -47,6 +47,7 @@ func TestNearestAgainstExactDistance(t *testing.T) {
 			{evasion.DeepFool{Steps: 50, Targets: 9}, method.Linf, 1.01, [2]float64{1, 1}},
 			{evasion.MinimumNorm{Steps: 50, Searches: 12, Targets: 9}, method.L2, 1.01, [2]float64{1, 1}},
 			{evasion.MinimumNorm{Steps: 50, Searches: 12, Targets: 9}, method.Linf, 1.01, [2]float64{1, 1}},
+			{evasion.MinimumNorm{Steps: 50, Searches: 12, Targets: 9}, method.L1, 1.05, [2]float64{0.95, 0.95}},
 			{evasion.RayS{Queries: 3000}, method.Linf, 1.2, [2]float64{0.95, 0.85}},
 		} {
 			var right []method.Input
@@ -66,7 +67,7 @@ func TestNearestAgainstExactDistance(t *testing.T) {
 				a.Eps = 0
 			}
 			if name == "min-norm" {
-				a.Eps = 2
+				a.Eps = map[method.Norm]float64{method.Linf: 2, method.L2: 2, method.L1: 8}[m.norm]
 			}
 			results, err := method.Run(context.Background(), target, a, []method.Method{m.method}, right, method.Options{Seed: 1})
 			if err != nil {
