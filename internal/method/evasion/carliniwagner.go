@@ -92,6 +92,16 @@ func newTanhSearch(u method.Unit) *tanhSearch {
 	return s
 }
 
+// rounded rounds what is to be whole to the nearest, and brings the row into the space.
+func rounded(s *method.Space, x []float32) {
+	for j, whole := range s.Domain.Integer {
+		if whole && x[j] != s.Clean[j] {
+			x[j] = float32(math.Round(float64(x[j])))
+		}
+	}
+	s.Project(x)
+}
+
 // usualWidth is the median width of some numbers' limits in the domain's scale, 1 where most have no limits.
 func usualWidth(s *method.Space, free []int) float64 {
 	var widths []float64
@@ -148,7 +158,7 @@ func (s *tanhSearch) point() (x []float32, rate []float64) {
 		t := math.Tanh(s.w[i])
 		x[j], rate[i] = float32(s.middle[i]+s.half[i]*t), s.half[i]*(1-t*t)
 	}
-	s.wide.Project(x)
+	rounded(&s.wide, x)
 	return x, rate
 }
 

@@ -73,12 +73,9 @@ func (m DeepFool) end(ctx context.Context, b *boundarySearch, x []float32) error
 		return nil
 	}
 	for _, more := range []float64{1, 1.25, 1.5, 2, 3, 4} {
-		whole := b.between(b.unit.Clean(), x, more)
-		for j, is := range d.Integer {
-			if is {
-				whole[j] = float32(math.Round(float64(whole[j])))
-			}
-		}
+		whole, space := b.between(b.unit.Clean(), x, more), b.wide
+		space.Domain = d
+		rounded(&space, whole)
 		if margin, err := labelMargin(ctx, b.unit, whole); err != nil || margin < 0 {
 			return err
 		}

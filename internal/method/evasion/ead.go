@@ -118,6 +118,6 @@ func (s *elasticNet) row(perturbation []float64) []float32 {
 	for i, j := range s.free {
 		x[j] = float32(float64(x[j]) + perturbation[i]*s.size[i])
 	}
-	s.wide.Project(x)
+	rounded(&s.wide, x)
 	return x
 }

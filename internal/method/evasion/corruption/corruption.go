@@ -2,8 +2,8 @@
 // (2019, arXiv:1903.12261, section 4.1) at 5 levels each, with the parameters that their program has for CIFAR-10. It is pure: an image,
 // a level and a source of random numbers in, an image out.
 //
-// Departures from that program. Its parameters are for 32 by 32 pixels: lengths grow with the shorter side of an image, shares and
-// strengths stay. Results are not rounded to 256 values. The photographs of frost are replaced by generated
+// Departures from that program. Its parameters are for 32 by 32 pixels: lengths go with the shorter side of an image, shares and
+// strengths stay; glass moves pixels by at least one. Results are not rounded to 256 values. The photographs of frost are replaced by generated
 // crystals; glass swaps pixels as the paper has it, where the program, by a slip, copies one over the other; the
 // steps of the zoom end before their bound, where rounding has the program go one beyond at some levels.
 package corruption
