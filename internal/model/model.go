@@ -35,6 +35,10 @@ type Description struct {
 	Batch   int      // rows that the model runs at once; 0 for any number
 	Classes []string // names, in the order of the scores
 	Output  Output
+
+	// Reject says that the last class is a refusal to answer, such as a detector's or for want of confidence. No label
+	// is of it, and an input that gets it is neither classified rightly nor an adversarial example.
+	Reject bool
 }
 
 // RowSize is the number of values in one row of input.
