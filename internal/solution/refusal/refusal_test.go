@@ -11,10 +11,10 @@ import (
 	"assay/internal/model"
 	"assay/internal/model/gradient"
 	"assay/internal/model/ort"
-	"assay/internal/solution/confidence"
+	"assay/internal/solution/knn"
 	"assay/internal/solution/mahalanobis"
-	"assay/internal/solution/neighbours"
 	"assay/internal/solution/refusal"
+	"assay/internal/solution/rejection"
 	"assay/internal/solution/rewrite"
 	"assay/internal/solution/solutiontest"
 	"assay/internal/solution/squeezing"
@@ -29,7 +29,7 @@ func detectors(t *testing.T, d *solutiontest.Digits) map[string]refusal.Detector
 	if err != nil {
 		t.Fatal(err)
 	}
-	near, err := neighbours.Fit(ctx, d.Classifier, layer, 5, d.Fit.X, 1, ort.Options{})
+	near, err := knn.Fit(ctx, d.Classifier, layer, 5, d.Fit.X, 1, ort.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func detectors(t *testing.T, d *solutiontest.Digits) map[string]refusal.Detector
 	squeezers := []squeezing.Squeezer{squeezing.Depth{Bits: 3, Low: []float32{0}, High: []float32{16}}, squeezing.Depth{Bits: 2, Low: []float32{0}, High: []float32{16}}}
 	return map[string]refusal.Detector{
 		"neighbours": near, "mahalanobis": far, "squeezing": squeezing.Joint{Squeezers: squeezers},
-		"probability": confidence.Detector{Measure: confidence.Probability}, "energy": confidence.Detector{Measure: confidence.Energy},
+		"probability": rejection.Detector{Measure: rejection.Probability}, "energy": rejection.Detector{Measure: rejection.Energy},
 	}
 }
 
@@ -166,7 +166,7 @@ func same(t *testing.T, d *solutiontest.Digits, m *onnx.Model) {
 func TestNeighboursByHand(t *testing.T) {
 	c := plane(t)
 	rows := []float32{1, 0, 3, 3, 0, 2, -1, 0}
-	detector, err := neighbours.Fit(context.Background(), c, "x", 2, rows, 1, ort.Options{})
+	detector, err := knn.Fit(context.Background(), c, "x", 2, rows, 1, ort.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

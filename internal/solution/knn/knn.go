@@ -1,10 +1,10 @@
-// Package neighbours is a detector by nearest neighbours: an input is refused whose features, at a layer of the
+// Package knn is a detector by nearest neighbours: an input is refused whose features, at a layer of the
 // model, are far from all that the model knows.
 //
 // Sun et al. (2022, arXiv:2204.06507, section 3) take the distance from the k-th nearest of the training records, of features
 // that are scaled to length 1; Papernot and McDaniel (2018, arXiv:1803.04765) had the idea for adversarial examples. It is computed in the graph, with the
 // records as a weight, so that whoever attacks the model attacks the detector.
-package neighbours
+package knn
 
 import (
 	"context"

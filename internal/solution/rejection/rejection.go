@@ -1,5 +1,5 @@
-// Package confidence refuses inputs that a model is not sure of.
-package confidence
+// Package rejection refuses inputs that a model is not sure of.
+package rejection
 
 import (
 	"fmt"
