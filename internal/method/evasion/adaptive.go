@@ -1,6 +1,8 @@
 package evasion
 
 import (
+	"strings"
+
 	"assay"
 	"assay/internal/method"
 )
@@ -31,4 +33,12 @@ func Adaptive(t method.Target, methods []method.Method) []method.Method {
 		}
 	}
 	return list
+}
+
+// Replaced names the steps of a target that its surrogates go through, "" where there are none.
+func Replaced(t method.Target) string {
+	if n, ok := t.Surrogate.(nodes); ok {
+		return strings.Join(n.StraightThrough(), ", ")
+	}
+	return ""
 }

@@ -143,6 +143,11 @@ func (b *Battery) Observe(ctx context.Context, t method.Target, inputs []method.
 	return results, nil
 }
 
+// ObserveStrongest runs on units only what the battery rests on.
+func (b *Battery) ObserveStrongest(ctx context.Context, t method.Target, inputs []method.Input, o method.Options) ([]method.Result, error) {
+	return method.Run(ctx, t, b.Attacker, b.strongest(t, b.effort()), inputs, o)
+}
+
 // Run observes units and runs the controls on the first of them, at most controls.
 func (b *Battery) Run(ctx context.Context, t method.Target, inputs []method.Input, controls int, o method.Options) (*Evidence, error) {
 	units, err := b.Observe(ctx, t, inputs, o)

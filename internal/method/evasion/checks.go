@@ -80,6 +80,21 @@ func broke(r method.Result, names map[string]bool) bool {
 	return slices.ContainsFunc(r.Methods, func(m method.MethodResult) bool { return m.Success && names[m.Method] })
 }
 
+// Followed counts, of n units that the model gets right, those that methods broke which follow its gradients as they are, and
+// those that methods broke which follow surrogates. Without such methods all is 0.
+func (e *Evidence) Followed() (exact, surrogate, n int) {
+	of := func(surrogate bool) map[string]bool {
+		return e.kind(func(d method.Description) bool { return d.Access == assay.Gradients && d.Surrogate == surrogate })
+	}
+	through := of(true)
+	if len(through) == 0 {
+		return 0, 0, 0
+	}
+	n, exact, _ = e.compare(of(false), nil)
+	_, surrogate, _ = e.compare(through, nil)
+	return exact, surrogate, n
+}
+
 // compare counts the right units, those that some methods broke, and those that only others did.
 func (e *Evidence) compare(better, worse map[string]bool) (n, by, only int) {
 	for _, r := range e.right() {
