@@ -23,9 +23,13 @@ type Lesson struct {
 	Domain   *Domain
 	Attacker Attacker
 	Classes  int
+	Refuses  bool       // the model can refuse to answer, and losses are Refusing ones
 	Inputs   []Input    // none of which is attacked
 	Rand     *rand.Rand // its own stream, of seed and method
-	broker   *broker
+
+	run       *run
+	surrogate bool
+	draws     *draws
 }
 
 // Space is where the attacker may take an input.
@@ -40,10 +44,13 @@ func (l *Lesson) Gradients(ctx context.Context, loss model.Loss, target int, row
 	for i, row := range rows {
 		questions[i] = &question{
 			loss: loss, rows: row, label: int32(labels[i]), target: int32(target),
-			scores: make([]float64, l.Classes), slope: make([]float32, len(row)),
+			scores: make([]float64, l.run.columns), slope: make([]float32, len(row)), surrogate: l.surrogate,
+		}
+		if l.run.random {
+			questions[i].draws = l.draws.next(l.run.draws)
 		}
 	}
-	if err := l.broker.run(questions); err != nil {
+	if err := newBroker(ctx, l.run.target, l.run.batch, 1).run(questions); err != nil {
 		return nil, err
 	}
 	out := make([]Gradient, len(rows))
@@ -54,8 +61,8 @@ func (l *Lesson) Gradients(ctx context.Context, loss model.Loss, target int, row
 			}
 		}
 		out[i] = Gradient{Loss: q.value, Slope: q.slope, Scores: make([]float32, l.Classes)}
-		for j, v := range q.scores {
-			out[i].Scores[j] = float32(v)
+		for j := range out[i].Scores {
+			out[i].Scores[j] = float32(q.scores[j])
 		}
 	}
 	return out, nil
@@ -78,8 +85,8 @@ func (r *run) learn(ctx context.Context, inputs, lessons []Input) error {
 			return fmt.Errorf("the method %s learns from other inputs than those that it attacks, and none are given: attack fewer records, or give more", d.Name)
 		}
 		l := &Lesson{
-			Domain: r.target.Domain, Attacker: r.attacker, Classes: r.classes, Inputs: others,
-			Rand: stream(r.seed, d.Name, Input{}), broker: newBroker(ctx, r.target, r.batch, 1),
+			Domain: r.target.Domain, Attacker: r.attacker, Classes: r.classes, Refuses: r.columns > r.classes, Inputs: others,
+			Rand: stream(r.seed, d.Name, Input{}), run: r, surrogate: d.Surrogate, draws: newDraws(r.seed, "lessons of "+d.Name, Input{}),
 		}
 		learnt, err := taught(ctx, learner, l)
 		if err != nil {

@@ -15,29 +15,35 @@ func (u *unit) Nearest() float64 {
 }
 
 // lookFurther remembers an adversarial row beyond Eps, if it is among the nearest and Eps is all that it exceeds.
-func (u *unit) lookFurther(c candidate, x []float32) {
+func (u *unit) lookFurther(c candidate, x []float32) error {
 	if len(u.further) == kept && c.distance >= u.further[kept-1].distance {
-		return
+		return nil
 	}
 	wide := u.space
 	wide.Eps = math.Inf(1)
 	if wide.Contains(x) != nil {
-		return
+		return nil
+	}
+	if u.run.random {
+		if most, err := u.mostly(x); err != nil || !most {
+			return err
+		}
 	}
 	c.row = slices.Clone(x)
 	at, _ := slices.BinarySearchFunc(u.further, c, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
 	u.further = slices.Insert(u.further, at, c)
 	u.further = u.further[:min(len(u.further), kept)]
+	return nil
 }
 
 // confirmFurther gives the distance of the nearest of these rows that is adversarial by itself, 0 for none.
 func (u *unit) confirmFurther(ctx context.Context) (float64, error) {
 	for _, c := range u.further {
-		answer, err := u.run.alone(ctx, c.row)
+		v, err := u.run.alone(ctx, c.row, u.draws)
 		if err != nil {
 			return 0, err
 		}
-		if answer >= 0 && answer != u.label {
+		if _, most := u.run.other(v, u.label); most {
 			return c.distance, nil
 		}
 	}

@@ -3,6 +3,7 @@ package evasion
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"assay"
 	"assay/internal/method"
@@ -86,7 +87,7 @@ func strongest(access assay.Access, norm method.Norm, e Effort, shape []int64, l
 // access is what the methods can use of a target: an attacker who has the model can follow no
 // gradients where it gives none.
 func (b *Battery) access(t method.Target) assay.Access {
-	if b.Attacker.Access == assay.Gradients && t.Gradient == nil {
+	if b.Attacker.Access == assay.Gradients && t.Gradient == nil && t.Surrogate == nil {
 		return assay.Scores
 	}
 	return b.Attacker.Access
@@ -106,26 +107,42 @@ func (b *Battery) effort() Effort {
 
 // Methods gives the battery's methods for a target.
 func (b *Battery) Methods(t method.Target) []method.Method {
-	return Defaults(b.access(t), b.Attacker.Norm, b.effort(), b.Shape, b.Layout)
+	return Adaptive(t, Defaults(b.access(t), b.Attacker.Norm, b.effort(), b.Shape, b.Layout))
+}
+
+// strongest gives those of the target's methods that the battery rests on.
+func (b *Battery) strongest(t method.Target, e Effort) []method.Method {
+	return Adaptive(t, strongest(b.access(t), b.Attacker.Norm, e, b.Shape, b.Layout))
+}
+
+// starts is how many gradients of a search are at points where it begins: in L1 Auto-PGD begins three times.
+func starts(d method.Description, norm method.Norm) int {
+	if norm == method.L1 && strings.HasPrefix(d.Name, "apgd") {
+		return 3
+	}
+	return 1
 }
 
 // Most is the most queries that the battery asks about one unit of a target.
 func (b *Battery) Most(t method.Target) int {
-	e, most := b.effort(), 0
+	e, most, draws := b.effort(), 0, 1
+	if t.Model.Describe().Random {
+		draws = method.GradientDraws
+	}
 	for _, m := range b.Methods(t) {
-		switch m.(type) {
-		case Noise:
+		switch d := m.Describe(); {
+		case d.Undirected:
 			most += e.Draws
-		case FGSM:
-			most += 2
-		case APGD, PGD:
-			search := e.Restarts * (e.Steps + 1)
+		case d.Access != assay.Gradients:
+			most += e.Queries
+		case !d.Iterative:
+			most += draws + 1
+		default:
+			search := e.Restarts * (e.Steps + starts(d, b.Attacker.Norm)) * draws
 			if b.Attacker.Queries > 0 {
 				search = min(search, b.Attacker.Queries)
 			}
 			most += search
-		default:
-			most += e.Queries
 		}
 	}
 	return most
@@ -139,6 +156,11 @@ func (b *Battery) Observe(ctx context.Context, t method.Target, inputs []method.
 		return nil, fmt.Errorf("attacking: %w", err)
 	}
 	return results, nil
+}
+
+// ObserveStrongest runs on units only what the battery rests on.
+func (b *Battery) ObserveStrongest(ctx context.Context, t method.Target, inputs []method.Input, o method.Options) ([]method.Result, error) {
+	return method.Run(ctx, t, b.Attacker, b.strongest(t, b.effort()), inputs, o)
 }
 
 // Run observes units and runs the controls on the first of them, at most controls.

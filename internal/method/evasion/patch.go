@@ -15,7 +15,8 @@ import (
 // expectation of the class's log probability over images and places. It is a digital attack: the pattern is neither turned nor
 // lit nor printed. Eps is the share of the image's area.
 //
-// Departures: steps are of signs, and shrink; the paper's optimiser is not stated. A unit meets each pattern at some places drawn
+// Departures: where a model can refuse to answer, the lead of the class aimed at is raised in place of its log probability, which
+// cannot tell it from a refusal. Steps are of signs, and shrink; the paper's optimiser is not stated. A unit meets each pattern at some places drawn
 // for it, where the paper reports the share of places that succeed.
 type AdversarialPatch struct {
 	Steps   int // of learning each pattern, at least 1
@@ -87,7 +88,7 @@ func (m AdversarialPatch) learn(ctx context.Context, l *method.Lesson, target, s
 		part := patchStep * max(1-float64(k)/float64(m.Steps), patchFloor)
 		for i, v := range slope {
 			if v != 0 {
-				by := float32(math.Copysign(part*float64(high[i]-low[i]), -v)) // down the loss of the class aimed at
+				by := float32(math.Copysign(part*float64(high[i]-low[i]), v))
 				p.values[i] = min(max(p.values[i]+by, low[i]), high[i])
 			}
 		}
@@ -108,7 +109,7 @@ func (p pattern) limits(d *method.Domain, clean []float32) (low, high []float32)
 	return low, high
 }
 
-// slope is that of the mean loss of the class aimed at over a batch of images, each covered at a place drawn.
+// slope is that of the sum of the log probabilities of the class aimed at over a batch of images, each covered at a place drawn; or of its lead.
 func (m AdversarialPatch) slope(ctx context.Context, l *method.Lesson, p pattern, others []method.Input) ([]float64, error) {
 	g := l.Domain.Image
 	var rows [][]float32
@@ -117,13 +118,17 @@ func (m AdversarialPatch) slope(ctx context.Context, l *method.Lesson, p pattern
 	for range m.Batch {
 		in := others[l.Rand.IntN(len(others))]
 		at := [2]int{l.Rand.IntN(g.Height - p.side + 1), l.Rand.IntN(g.Width - p.side + 1)}
-		rows, labels, places = append(rows, p.cover(l.Space(in.X), at)), append(labels, p.target), append(places, at)
+		rows, labels, places = append(rows, p.cover(l.Space(in.X), at)), append(labels, in.Label), append(places, at)
 	}
-	gradients, err := l.Gradients(ctx, model.CrossEntropy, 0, rows, labels)
+	loss, sign := model.TargetedMargin, 1.0
+	if !l.Refuses {
+		loss, sign, labels = model.CrossEntropy, -1, slices.Repeat([]int{p.target}, m.Batch)
+	}
+	gradients, err := l.Gradients(ctx, loss, p.target, rows, labels)
 	sum := make([]float64, len(p.values))
 	for k, gradient := range gradients {
 		for i := range sum {
-			sum[i] += float64(gradient.Slope[p.place(g, i, places[k])])
+			sum[i] += sign * float64(gradient.Slope[p.place(g, i, places[k])])
 		}
 	}
 	return sum, err

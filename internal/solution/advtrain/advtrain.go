@@ -77,7 +77,12 @@ func (a *Attacker) Perturb(ctx context.Context, b *train.Batch) error {
 	return nil
 }
 
-// Recipe names the solution with everything that its result depends on, for [train.Options].Recipe.
-func (a *Attacker) Recipe() string {
-	return fmt.Sprintf("adversarial training by PGD: %s, eps %g, %d steps, %d groups, domain %v", a.Norm, a.Eps, a.Steps, a.Groups, *a.Domain)
+// Apply makes a training one against the attacker.
+func (a *Attacker) Apply(o *train.Options) {
+	o.Perturb, o.Recipe = a.Perturb, "adversarial training by PGD: "+a.recipe()
+}
+
+// recipe names the attacker with everything that a training against it depends on.
+func (a *Attacker) recipe() string {
+	return fmt.Sprintf("%s, eps %g, %d steps, %d groups, domain %v", a.Norm, a.Eps, a.Steps, a.Groups, *a.Domain)
 }
