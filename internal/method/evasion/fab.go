@@ -40,7 +40,7 @@ const (
 // Describe tells what the method is.
 func (m FAB) Describe() method.Description {
 	return method.Description{
-		Name: "fab-t", Access: assay.Gradients, Iterative: true,
+		Name: "fab-t", Access: assay.Gradients, Iterative: true, Minimal: m.Nearest,
 		Settings:  []method.Setting{{Name: "steps", Value: float64(m.Steps)}, {Name: "targets", Value: float64(m.Targets)}},
 		Reference: "Croce and Hein 2020 (arXiv:1907.02044), Algorithm 1",
 		Norms:     []method.Norm{method.Linf, method.L2, method.L1},

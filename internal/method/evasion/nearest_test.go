@@ -43,6 +43,7 @@ func TestNearestAgainstExactDistance(t *testing.T) {
 			shares [2]float64 // of the units, with two classes and with three
 		}{
 			{evasion.CarliniWagner{Steps: 1000, Searches: 9}, method.L2, 1.01, [2]float64{1, 0.8}},
+			{evasion.FAB{Steps: 20, Targets: 9, Nearest: true}, method.L2, 1.01, [2]float64{1, 1}},
 			{evasion.DeepFool{Steps: 50, Targets: 9}, method.L2, 1.01, [2]float64{1, 1}},
 			{evasion.DeepFool{Steps: 50, Targets: 9}, method.Linf, 1.01, [2]float64{1, 1}},
 			{evasion.MinimumNorm{Steps: 50, Searches: 12, Targets: 9}, method.L2, 1.01, [2]float64{1, 1}},
