@@ -133,6 +133,8 @@ func TestBudgets(t *testing.T) {
 			attacks = append(attacks, attack{m, a})
 		}
 		attacks = append(attacks, attack{evasion.Universal{Steps: 20, Batch: 8}, method.Attacker{Norm: method.Linf, Eps: 0.15}},
+			attack{evasion.Universal{Steps: 20, Batch: 8}, method.Attacker{Norm: method.L2, Eps: 1}},
+			attack{evasion.Universal{Steps: 20, Batch: 8}, method.Attacker{Norm: method.L1, Eps: 10}},
 			attack{evasion.AdversarialPatch{Steps: 10, Batch: 8, Targets: 2, Places: 5}, method.Attacker{Norm: method.Patch, Eps: 0.2}})
 		broken := 0
 		for _, at := range attacks {

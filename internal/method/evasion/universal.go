@@ -34,7 +34,7 @@ var errUnlearnt = errors.New("it has to learn before it attacks")
 // Describe tells what the method is.
 func (m Universal) Describe() method.Description {
 	return method.Description{
-		Name: "universal", Access: assay.Gradients, Iterative: true, Norms: method.Norms(),
+		Name: "universal", Access: assay.Gradients, Iterative: true, Norms: []method.Norm{method.Linf, method.L2, method.L1},
 		Settings:  []method.Setting{{Name: "steps", Value: float64(m.Steps)}, {Name: "batch", Value: float64(m.Batch)}},
 		Reference: "Shafahi et al. 2020 (arXiv:1811.11304), Algorithm 2",
 	}
