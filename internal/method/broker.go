@@ -37,9 +37,10 @@ type kind struct {
 func (q *question) kind() kind { return kind{q.loss, q.surrogate} }
 
 // broker joins the questions of the lanes. Once every lane waits for an answer, the
-// last one runs those of the kind that most was asked of, in batches of a fixed size
-// that are filled up with copies of their last row. So batches are as full as they can
+// last one runs those of one kind in batches of a fixed size: full ones, where a kind fills any, else
+// what there is most of, filled up with copies of the last row. So batches are as full as they can
 // be without anyone waiting for time to pass, and the model never sees a batch of another size.
+// With two lanes for each row of a batch, either the scores or the gradients asked for fill one.
 type broker struct {
 	ctx           context.Context
 	target        Target
@@ -119,23 +120,46 @@ func (b *broker) ready() []*question {
 		return nil
 	}
 	rows := map[kind]int{}
-	most := b.queue[0].kind()
 	for _, q := range b.queue {
-		rows[q.kind()] += len(q.rows)
-		if rows[q.kind()] > rows[most] {
-			most = q.kind()
+		rows[q.kind()] += b.rowsOf(q)
+	}
+	var next kind
+	room, most := 0, 0.0
+	for _, q := range b.queue { // of equals that which waits longest
+		n, batch := rows[q.kind()], b.batchOf(q)
+		if fill := min(float64(n)/float64(batch), 1); fill > most {
+			next, most, room = q.kind(), fill, n
+			if n > batch {
+				room -= n % batch // what would fill a part of a batch waits for more
+			}
 		}
 	}
 	var taken, left []*question
 	for _, q := range b.queue {
-		if q.kind() == most {
-			taken = append(taken, q)
+		if n := b.rowsOf(q); q.kind() == next && (n <= room || len(taken) == 0) {
+			taken, room = append(taken, q), room-n
 		} else {
 			left = append(left, q)
 		}
 	}
 	b.queue = left
 	return taken
+}
+
+// rowsOf is how many rows the model is asked about for a question.
+func (b *broker) rowsOf(q *question) int {
+	if q.loss == "" {
+		return len(q.rows) / b.size
+	}
+	return max(len(q.draws), 1)
+}
+
+// batchOf is how many rows the model is asked about at once for questions of a kind.
+func (b *broker) batchOf(q *question) int {
+	if q.loss == "" {
+		return b.rows
+	}
+	return b.target.differentiable(q.surrogate).Batch()
 }
 
 // answer runs questions of one kind. No other goroutine does so at the same time: all

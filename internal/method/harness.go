@@ -81,7 +81,7 @@ type Options struct {
 
 	Draws int // over which the gradients of a model that draws at random are averaged; 0 for GradientDraws
 
-	Lanes    int                   // units that run side by side; 0 for as many as a batch has rows
+	Lanes    int                   // units that run side by side; 0 for twice as many as a batch has rows
 	Batch    int                   // rows of which scores are asked at once; 0 for 32. A model that costs by the row wants 1
 	Progress func(done, total int) // called after each method's search on a unit, by one goroutine at a time
 }
@@ -288,12 +288,13 @@ func newRun(t Target, a Attacker, methods []Method, inputs []Input, o Options) (
 	}
 	r.batch, r.lanes = cmp.Or(o.Batch, defaultBatch), o.Lanes
 	if r.lanes == 0 {
-		r.lanes = r.batch
+		rows := r.batch
 		for _, g := range []model.Differentiable{t.Gradient, t.Surrogate} {
 			if g != nil {
-				r.lanes = max(r.lanes, g.Batch())
+				rows = max(rows, g.Batch())
 			}
 		}
+		r.lanes = 2 * rows
 	}
 	return r, nil
 }
