@@ -52,7 +52,7 @@ func (f *hardenFlags) prepare(s *split, o *train.Options) error {
 	if err := a.Validate(); err != nil {
 		return err
 	}
-	o.Perturb, o.Recipe = a.Perturb, a.Recipe()
+	a.Apply(o)
 	return nil
 }
 

@@ -15,13 +15,14 @@ import (
 // model is sure. A unit counts once, under the first that holds of it.
 type Slopes struct {
 	Units     int      `json:"units"`
-	NotFinite int      `json:"notFinite"`          // some of the gradient is no finite number
-	Zero      int      `json:"zero"`               // all of it is 0
-	Flat      int      `json:"flat"`               // a step along it, a hundredth of eps long, changes no score at all: the model has steps
-	Saturated int      `json:"saturated"`          // it vanishes for most numbers, and the scores depend on these
-	Replaced  []string `json:"replaced,omitempty"` // nodes that are given the identity's gradient
-	Stopped   []string `json:"stopped,omitempty"`  // nodes through which nothing flows
-	Loops     []string `json:"loops,omitempty"`    // nodes that run a part of the model again and again
+	NotFinite int      `json:"notFinite"`           // some of the gradient is no finite number
+	Zero      int      `json:"zero"`                // all of it is 0
+	Surrogate bool     `json:"surrogate,omitempty"` // the gradient is one through steps that have none: being flat means nothing
+	Flat      int      `json:"flat"`                // a step along it, a hundredth of eps long, changes no score at all: the model has steps
+	Saturated int      `json:"saturated"`           // it vanishes for most numbers, and the scores depend on these
+	Replaced  []string `json:"replaced,omitempty"`  // nodes that are given the identity's gradient
+	Stopped   []string `json:"stopped,omitempty"`   // nodes through which nothing flows
+	Loops     []string `json:"loops,omitempty"`     // nodes that run a part of the model again and again
 }
 
 // vanishing is the part of the largest slope below which a number's slope leads nowhere: it is
@@ -40,23 +41,28 @@ type nodes interface {
 }
 
 func (k *controller) slopes(ctx context.Context, inputs []method.Input) (*Slopes, error) {
-	s := &Slopes{Units: len(inputs)}
-	if n, ok := k.target.Gradient.(nodes); ok {
+	s := &Slopes{Units: len(inputs), Surrogate: k.target.Surrogate != nil}
+	of := k.target.Gradient
+	if s.Surrogate {
+		of = k.target.Surrogate
+	}
+	if n, ok := of.(nodes); ok {
 		s.Replaced, s.Stopped, s.Loops = n.StraightThrough(), n.Stopped(), n.Loops()
 	}
-	classes := len(k.target.Model.Describe().Classes)
-	for batch := range slices.Chunk(inputs, max(k.target.Gradient.Batch(), 1)) {
+	d := k.target.Model.Describe()
+	classes := len(d.Classes)
+	for batch := range slices.Chunk(inputs, max(of.Batch(), 1)) {
 		var rows []float32
 		var labels []int32
 		for _, in := range batch {
 			rows, labels = append(rows, in.X...), append(labels, int32(in.Label))
 		}
 		scores, losses, slope := make([]float32, len(batch)*classes), make([]float32, len(batch)), make([]float32, len(rows))
-		if err := k.target.Gradient.Gradient(ctx, model.Margin, rows, labels, nil, scores, losses, slope); err != nil {
+		if err := of.Gradient(ctx, model.Margin, rows, labels, nil, scores, losses, slope); err != nil {
 			return nil, fmt.Errorf("gradients of the controls: %w", err)
 		}
 		for i, in := range batch {
-			p := &probe{controller: k, clean: in.X, label: in.Label, slope: slope[i*len(in.X) : (i+1)*len(in.X)]}
+			p := &probe{controller: k, clean: in.X, label: in.Label, reject: d.Reject, slope: slope[i*len(in.X) : (i+1)*len(in.X)]}
 			if err := p.judge(ctx, s); err != nil {
 				return nil, err
 			}
@@ -70,6 +76,7 @@ type probe struct {
 	*controller
 	clean, slope []float32
 	label        int
+	reject       bool // the last score is a refusal's
 }
 
 func (p *probe) judge(ctx context.Context, s *Slopes) error {
@@ -98,7 +105,7 @@ func (p *probe) judge(ctx context.Context, s *Slopes) error {
 	if err != nil {
 		return err
 	}
-	if slices.Equal(near, further) {
+	if slices.Equal(near, further) && !s.Surrogate {
 		s.Flat++
 		return nil
 	}
@@ -159,20 +166,25 @@ func (p *probe) saturated(ctx context.Context, clean []float64, largest float64)
 		if err != nil {
 			return false, err
 		}
-		change = max(change, math.Abs(lead(drawn, p.label)-lead(clean, p.label)))
+		change = max(change, math.Abs(p.lead(drawn)-p.lead(clean)))
 	}
-	return change > matters*math.Abs(lead(step, p.label)-lead(clean, p.label)), nil
+	return change > matters*math.Abs(p.lead(step)-p.lead(clean)), nil
 }
 
-// lead is how far the best other class is ahead of a label.
-func lead(scores []float64, label int) float64 {
+// lead is how far the best other class is ahead of the label, or of the refusal where that is ahead of the label.
+func (p *probe) lead(scores []float64) float64 {
+	own := scores[p.label]
+	if p.reject {
+		last := len(scores) - 1
+		own, scores = max(own, scores[last]), scores[:last]
+	}
 	best := math.Inf(-1)
 	for k, s := range scores {
-		if k != label {
+		if k != p.label {
 			best = max(best, s)
 		}
 	}
-	return best - scores[label]
+	return best - own
 }
 
 // scores are the model's of one row by itself.

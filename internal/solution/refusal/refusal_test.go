@@ -1,0 +1,265 @@
+package refusal_test
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"assay/internal/model"
+	"assay/internal/model/gradient"
+	"assay/internal/model/ort"
+	"assay/internal/solution/knn"
+	"assay/internal/solution/mahalanobis"
+	"assay/internal/solution/refusal"
+	"assay/internal/solution/rejection"
+	"assay/internal/solution/rewrite"
+	"assay/internal/solution/solutiontest"
+	"assay/internal/solution/squeezing"
+	"assay/internal/stat"
+	"assay/onnx"
+)
+
+func detectors(t *testing.T, d *solutiontest.Digits) map[string]refusal.Detector {
+	t.Helper()
+	ctx := context.Background()
+	layer, err := d.Classifier.Layer("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, err := knn.Fit(ctx, d.Classifier, layer, 5, d.Fit.X, 1, ort.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := mahalanobis.Fit(ctx, d.Classifier, layer, d.Fit.X, d.Fit.Labels, ort.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	squeezers := []squeezing.Squeezer{squeezing.Depth{Bits: 3, Low: []float32{0}, High: []float32{16}}, squeezing.Depth{Bits: 2, Low: []float32{0}, High: []float32{16}}}
+	return map[string]refusal.Detector{
+		"neighbours": near, "mahalanobis": far, "squeezing": squeezing.Joint{Squeezers: squeezers},
+		"probability": rejection.Detector{Measure: rejection.Probability}, "energy": rejection.Detector{Measure: rejection.Energy},
+	}
+}
+
+// TestDetectors: of fresh pictures that nobody attacked a detector refuses no more than its bound says, and it costs no other accuracy; of what is no picture of a digit
+// it refuses most.
+func TestDetectors(t *testing.T) {
+	d := solutiontest.Open(t)
+	random := rand.New(rand.NewPCG(1, 0))
+	strange := make([]float32, 200*64) // noise, with which none of these models was trained
+	for i := range strange {
+		strange[i] = float32(16 * random.IntN(2))
+	}
+	clean := solutiontest.Accuracy(t, d.Model, d.Test)
+	for name, detector := range detectors(t, d) {
+		t.Run(name, func(t *testing.T) {
+			var threshold *refusal.Threshold
+			straight := 0
+			if name == "squeezing" {
+				straight = 2
+			}
+			m := solutiontest.Sound(t, func() *onnx.Model {
+				m, th, err := refusal.Add(context.Background(), d.Classifier, detector, d.Calibration.X, refusal.Rule{FPR: 0.05, Confidence: 0.95}, ort.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				threshold = th
+				return m
+			}, true, straight)
+			if threshold.Upper > 0.05 || threshold.N != len(d.Calibration.Labels) || threshold.Refused == 0 {
+				t.Errorf("%+v", threshold)
+			}
+			// The threshold is drawn too: at a bound that holds with 95 %, fresh records show more with a small probability.
+			refused, n := solutiontest.Refused(t, m, d.Test.X)
+			if lower, err := stat.BinomialLower(refused, n, 0.99); err != nil || lower > threshold.Upper {
+				t.Errorf("of %d fresh pictures %d are refused, and the bound is %g (%v)", n, refused, threshold.Upper, err)
+			}
+			odd, least := strange, 0.8
+			switch name {
+			case "probability", "energy": // who is sure of noise is not found by what he is unsure of
+				odd, least = between(d.Test), 0.2
+			case "squeezing": // which is for what was changed little, by who does not know of it
+				odd, least = changed(t, d), 0.5
+			}
+			found, all := solutiontest.Refused(t, m, odd)
+			accuracy := solutiontest.Accuracy(t, m, d.Test)
+			t.Logf("%d of %d fresh pictures refused, %d of %d odd ones; accuracy %.3f of %.3f; %+v", refused, n, found, all, accuracy, clean, *threshold)
+			if float64(found) < least*float64(all) {
+				t.Errorf("of %d odd pictures %d are refused", all, found)
+			}
+			if accuracy < clean-float64(refused)/float64(n)-1e-9 {
+				t.Errorf("the accuracy falls from %g to %g by %d refusals of %d", clean, accuracy, refused, n)
+			}
+			same(t, d, m)
+		})
+	}
+}
+
+// between gives pictures that are half one digit and half another.
+func between(rows solutiontest.Rows) []float32 {
+	const size = 64
+	var out []float32
+	for i := 1; i < len(rows.Labels); i++ {
+		if rows.Labels[i] == rows.Labels[i-1] {
+			continue
+		}
+		for k := range size {
+			out = append(out, (rows.X[(i-1)*size+k]+rows.X[i*size+k])/2)
+		}
+	}
+	return out
+}
+
+// changed gives the test's pictures, each moved along the model's gradient until it is another digit to it.
+func changed(t *testing.T, d *solutiontest.Digits) []float32 {
+	t.Helper()
+	ctx := context.Background()
+	g, err := gradient.New(ctx, d.Model, gradient.Options{Batch: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	var out []float32
+	scores, loss, slope := make([]float32, 10), make([]float32, 1), make([]float32, 64)
+	for i, label := range d.Test.Labels {
+		x := slices.Clone(d.Test.X[i*64 : (i+1)*64])
+		for step := range 200 {
+			if err := g.Gradient(ctx, model.Margin, x, []int32{int32(label)}, nil, scores, loss, slope); err != nil {
+				t.Fatal(err)
+			}
+			if loss[0] > 0 {
+				if step > 0 { // it was right before
+					out = append(out, x...)
+				}
+				break
+			}
+			length := 0.0
+			for _, v := range slope {
+				length += float64(v) * float64(v)
+			}
+			for k, v := range slope {
+				x[k] = min(max(x[k]+float32(0.1*float64(v)/math.Sqrt(length)), 0), 16)
+			}
+		}
+	}
+	return out
+}
+
+// same checks that the classes' scores are the model's own.
+func same(t *testing.T, d *solutiontest.Digits, m *onnx.Model) {
+	t.Helper()
+	_, own := solutiontest.Answers(t, d.Model, d.Test.X)
+	_, with := solutiontest.Answers(t, m, d.Test.X)
+	for i := range own {
+		for k, v := range own[i] {
+			if math.Abs(v-with[i][k]) > 1e-3 {
+				t.Fatalf("picture %d: the score of class %d is %g, and was %g", i, k, with[i][k], v)
+			}
+		}
+	}
+}
+
+// TestNeighboursByHand and TestMahalanobisByHand compare scores in the graph with those computed here, for a model that is linear in its input.
+func TestNeighboursByHand(t *testing.T) {
+	c := plane(t)
+	rows := []float32{1, 0, 3, 3, 0, 2, -1, 0}
+	detector, err := knn.Fit(context.Background(), c, "x", 2, rows, 1, ort.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := refusal.Scores(context.Background(), c, detector, []float32{5, 0, 0, 1, -2, 0, 0, 0}, ort.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Cosines to (1,0), (3,3), (0,2) and (-1,0): the second largest is 1/√2, 1/√2, 0, and of nothing 0.
+	for i, want := range []float64{1 - math.Sqrt2/2, 1 - math.Sqrt2/2, 1, 1} {
+		if math.Abs(float64(got[i])-want) > 1e-6 {
+			t.Errorf("row %d: %g, want %g", i, got[i], want)
+		}
+	}
+}
+
+func TestMahalanobisByHand(t *testing.T) {
+	c := plane(t)
+	// Two classes around (0,0) and (10,0), with variance 4 along the first number and 1 along the second.
+	rows := []float32{-2, -1, 2, -1, -2, 1, 2, 1, 8, -1, 12, -1, 8, 1, 12, 1}
+	detector, err := mahalanobis.Fit(context.Background(), c, "x", rows, []int{0, 0, 0, 0, 1, 1, 1, 1}, ort.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := refusal.Scores(context.Background(), c, detector, []float32{0, 0, 4, 0, 7, 0, 10, 3}, ort.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []float64{0, 16.0 / 4.0025, 9 / 4.0025, 9 / 1.0025} { // a ridge of a thousandth of the mean variance, 2.5
+		if math.Abs(float64(got[i])-want) > 1e-4 {
+			t.Errorf("row %d: %g, want %g", i, got[i], want)
+		}
+	}
+}
+
+// plane is a linear model of two numbers and two classes.
+func plane(t *testing.T) *rewrite.Classifier {
+	t.Helper()
+	b := onnx.NewBuilder("plane")
+	x := b.Op("Identity", nil, b.Input("input", onnx.Float32, "batch", 2))
+	b.Graph.Nodes[0].Outputs[0] = "x"
+	x = "x"
+	w := b.Weight(onnx.NewTensor("w", []float32{1, -1, 0.5, 2}, 2, 2))
+	b.OutputAs("scores", b.Op("MatMul", nil, x, w), onnx.Float32, onnx.Dims("batch", 2))
+	c, err := rewrite.Open(context.Background(), b.Model(), ort.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestCalibrate is right as often as it says: over many draws the true rate is above the allowed one in at most one of twenty.
+func TestCalibrate(t *testing.T) {
+	random := rand.New(rand.NewPCG(2, 0))
+	const runs, n, allowed = 2000, 150, 0.05
+	wrong := 0
+	for range runs {
+		scores := make([]float32, n)
+		for i := range scores {
+			scores[i] = random.Float32()
+		}
+		threshold, err := refusal.Rule{FPR: allowed, Confidence: 0.95}.Calibrate(scores)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if 1-threshold.Value > allowed { // of uniform scores
+			wrong++
+		}
+	}
+	if lower, err := stat.BinomialLower(wrong, runs, 0.999); err != nil || lower > 0.05 {
+		t.Errorf("in %d of %d draws more than %g of the inputs are refused (%v)", wrong, runs, allowed, err)
+	}
+	if wrong < runs/100 {
+		t.Errorf("in %d of %d draws only: the threshold is far higher than it need be", wrong, runs)
+	}
+}
+
+func TestCalibrateRefuses(t *testing.T) {
+	for _, c := range []struct {
+		rule   refusal.Rule
+		scores []float32
+		want   string
+	}{
+		{refusal.Rule{FPR: 0.05, Confidence: 0.95}, make([]float32, 58), "calibrate on 59 or more"},
+		{refusal.Rule{FPR: 0, Confidence: 0.95}, make([]float32, 58), "above 0 and below 1"},
+		{refusal.Rule{FPR: 0.1, Confidence: 1}, make([]float32, 58), "confidence"},
+		{refusal.Rule{FPR: 0.1, Confidence: 0.95}, nil, "there are none"},
+		{refusal.Rule{FPR: 0.1, Confidence: 0.95}, slices.Repeat([]float32{float32(math.NaN())}, 100), "no number"},
+	} {
+		if _, err := c.rule.Calibrate(c.scores); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, want %q", err, c.want)
+		}
+	}
+	if _, err := (refusal.Rule{FPR: 0.05, Confidence: 0.95}).Calibrate(make([]float32, 59)); err != nil {
+		t.Error(err)
+	}
+}
