@@ -33,9 +33,6 @@ type Classifier struct {
 
 var _ model.Classifier = (*Classifier)(nil)
 
-// Refused names the class of what a smoothed classifier does not answer.
-const Refused = "refused"
-
 // New smooths a classifier, which it takes over: Close closes it. The base is asked about Settings.Batch rows at once.
 func New(base model.Classifier, s model.Smoothing, seed uint64) (*Classifier, error) {
 	if err := s.Validate(); err != nil {
@@ -54,7 +51,7 @@ func New(base model.Classifier, s model.Smoothing, seed uint64) (*Classifier, er
 // Describe tells what the classifier takes and gives: the base's classes, and the refusal as the last.
 func (c *Classifier) Describe() model.Description {
 	d := c.base.Describe()
-	d.Classes = append(slices.Clone(d.Classes), Refused)
+	d.Classes = append(slices.Clone(d.Classes), model.Refused)
 	d.Output, d.Reject, d.Batch = model.Probabilities, true, 0
 	return d
 }

@@ -141,7 +141,7 @@ func TestAbstains(t *testing.T) {
 	base := plane()
 	c := smoothed(t, base, model.Smoothing{Sigma: 1, N0: 100, N: 2000, Alpha: 0.001, Batch: 100}, 5)
 	d := c.Describe()
-	if !d.Reject || !slices.Equal(d.Classes, []string{"0", "1", smoothing.Refused}) {
+	if !d.Reject || !slices.Equal(d.Classes, []string{"0", "1", model.Refused}) {
 		t.Fatalf("%+v", d)
 	}
 	on, far := make([]float64, 3), make([]float64, 3)
