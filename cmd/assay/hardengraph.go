@@ -72,9 +72,10 @@ func graphCommand(u *ui, name string, f *graphFlags, build builds) *cobra.Comman
 }
 
 // divided says what the records are for.
-const divided = `The records are divided as assay train divides them: with the same --data, --seed, --validation and --test
-as in its training, the model was trained on none of those that calibrate or test. If it was, it
-is surer of them than of others, and more will be refused than is stated.`
+const divided = `The records are divided as assay train divides them: with the same --data, --seed,
+--validation and --test as in its training, the model was trained on none of those that
+calibrate (the part for validation) or test. If it was, it is surer of them than of
+others, and more will be refused than is stated.`
 
 // addRule declares the flags of what refuses.
 func (f *graphFlags) addRule(c *cobra.Command) {
@@ -222,7 +223,7 @@ func knnCommand(u *ui) *cobra.Command {
 		known := min(j.parts.training.Len(), knn.MaxRecords)
 		return f.refusing(ctx, j, d, fmt.Sprintf("refuses what is far from neighbour %d of %d records at the layer %s", k, known, layer))
 	})
-	c.Long = "Refuse inputs whose features at a layer are far from those of all records that the model knows, in the graph.\n\n" + divided
+	c.Long = "Refuse inputs whose features at a layer are far from those of all records that the model\nknows, in the graph.\n\n" + divided
 	c.Example = "  assay harden knn --model digits.onnx --data digits.csv.gz --schema schema.yaml --k 5 --out detecting.onnx"
 	c.Flags().IntVar(&k, "k", k, "the distance from which neighbour counts")
 	f.addLayer(c)
@@ -265,7 +266,7 @@ func rejectionCommand(u *ui) *cobra.Command {
 		f.rule.FPR = 1 - coverage
 		return f.refusing(ctx, j, rejection.Detector{Measure: rejection.Measure(by)}, fmt.Sprintf("refuses what has little %s, and answers at least %s of what nobody attacks", by, percent(coverage)))
 	})
-	c.Long = "Refuse inputs that the model is not confident of. Many attacks make it more confident, not less.\n\n" + divided
+	c.Long = "Refuse inputs that the model is not confident of. Many attacks make it more confident, not\nless.\n\n" + divided
 	c.Example = "  assay harden rejection --model digits.onnx --data digits.csv.gz --schema schema.yaml --coverage 0.9 --out rejecting.onnx"
 	c.Flags().StringVar(&by, "by", by, "what confidence is: probability (the greatest) or energy (log of the sum of the logits' exponentials)")
 	c.Flags().Float64Var(&coverage, "coverage", coverage, "the part of inputs that nobody attacks that is answered, at least")
@@ -300,9 +301,10 @@ func squeezingCommand(u *ui) *cobra.Command {
 		m, err := squeezing.Before(c, list)
 		return m, "inputs are squeezed to " + how, nil, err
 	})
-	c.Long = `Make inputs coarser before the model sees them, so that there is less that an attacker can change: by rounding (input
-quantisation) and by medians. With --detect the model answers on the input as it is, and refuses what it answers otherwise when
-squeezed. Neither withstands an attacker who knows of it: it is here to be judged.
+	c.Long = `Make inputs coarser before the model sees them, so that there is less that an attacker
+can change: by rounding (input quantisation) and by medians. With --detect the model
+answers on the input as it is, and refuses what it answers otherwise when squeezed.
+Neither withstands an attacker who knows of it: it is here to be judged.
 
 ` + divided
 	c.Example = `  assay harden squeezing --model digits.onnx --data digits.csv.gz --schema schema.yaml --bits 3 --out squeezed.onnx
@@ -337,7 +339,7 @@ func ensembleCommand(u *ui) *cobra.Command {
 		return m, fmt.Sprintf("the mean of the %s of %d models", of, len(j.classifiers)), nil, err
 	})
 	c.Use = "ensemble --model ONE.onnx --model TWO.onnx --data DATA --out MODEL.onnx"
-	c.Long = "Merge models of the same inputs and classes into one that gives the mean of their answers. The cost is told beside the first.\n\n" + divided
+	c.Long = "Merge models of the same inputs and classes into one that gives the mean of their answers.\nThe cost is told beside the first.\n\n" + divided
 	c.Example = "  assay harden ensemble --model one.onnx --model two.onnx --data digits.csv.gz --schema schema.yaml --out both.onnx"
 	c.Flags().StringVar(&of, "mean", of, "of probabilities or logits")
 	return c

@@ -229,11 +229,14 @@ func (f *smoothingFlags) open(ctx context.Context, m *onnx.Model, threads int, s
 
 func smoothingCommand(u *ui) *cobra.Command {
 	s := &smoothingFlags{}
-	c, _ := trainedCommand(u, s, `Train under noise, and answer by the vote of the model on draws of noise. A vote that is too close is no answer. Where
-it is clear, no perturbation within an L2 radius can change it but with probability alpha: the certified accuracy tells for how many
-records to test on, and how far. The radius is in the units of the model's input, as sigma is; at most it is about 2.5 sigma with 1,000
-draws, and 3.8 with 100,000. A model has the vote's settings in its metadata: what opens it without knowing them sees the
-model without the vote.`,
+	c, _ := trainedCommand(u, s, `Train under noise, and answer by the vote of the model on draws of noise. A vote that is
+too close is no answer. Where it is clear, no perturbation within an L2 radius changes
+it, but with the probability alpha: the certified accuracy tells for how many of the
+records to test on, and how far. The radius is in the units of the model's input, as
+sigma is; at most it is about 2.5 sigma with 1,000 draws, and 3.8 with 100,000.
+
+The vote's settings are in the model's metadata: what opens it without knowing them
+sees the model without the vote.`,
 		`  assay harden smoothing --data digits.csv.gz --schema schema.yaml --arch cnn --sigma 2 --out smoothed.onnx`)
 	l := c.Flags()
 	l.Float64Var(&s.Sigma, "sigma", 0, "standard deviation of the noise, in the units of the model's input")
@@ -255,7 +258,8 @@ func (f *smoothingFlags) some(d *dataset.Dataset) *dataset.Dataset {
 	return d.Select(first)
 }
 
-// certify gives the certified accuracy on records, at radii of half a sigma and its multiples, as far as any is certified.
+// certify gives the certified accuracy on records, at radii of half a sigma and its multiples, as far as any is
+// certified.
 func (f *smoothingFlags) certify(ctx context.Context, u *ui, c *smoothing.Classifier, d *dataset.Dataset) ([]certificate.Point, error) {
 	x, labels, err := modelRows(c.Describe(), d)
 	if err != nil {

@@ -23,7 +23,8 @@ func open(t *testing.T, m *onnx.Model) *rewrite.Classifier {
 	return c
 }
 
-// TestMerge merges networks whose weights and values have the same names, one of them twice, and compares with the means computed here.
+// TestMerge merges networks whose weights and values have the same names, one of them twice, and compares with the
+// means computed here.
 func TestMerge(t *testing.T) {
 	d := solutiontest.Open(t)
 	other := network.CNN(1, 8, 8, []int{8, 8}, 10, 7)

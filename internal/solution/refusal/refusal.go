@@ -15,8 +15,8 @@ import (
 	"assay/onnx"
 )
 
-// Detector appends nodes that give each row a score, [N] of float32: the more, the less the row is to be trusted. It calls
-// the classifier on the builder's input and gives the logits of that call too.
+// Detector appends nodes that give each row a score, [N] of float32: the more, the less the row is to be trusted.
+// It calls the classifier on the builder's input and gives the logits of that call too.
 type Detector interface {
 	Append(b *rewrite.Builder, c *rewrite.Classifier) (logits, score string, err error)
 }
@@ -39,9 +39,10 @@ type Threshold struct {
 	spread float64 // standard deviation of the calibration's scores
 }
 
-// Calibrate finds the threshold for scores of independent rows that nobody attacked. The bound is that of distribution-free tolerance limits (Wilks
-// 1941): if the k+1 highest of n scores begin at the threshold, more than the part p is above it with the probability that a
-// binomial variable of n and p is at most k, whatever the scores' distribution.
+// Calibrate finds the threshold for scores of independent rows that nobody attacked. The bound is that of
+// distribution-free tolerance limits (Wilks 1941): if the k+1 highest of n scores begin at the threshold, more than
+// the part p is above it with the probability that a binomial variable of n and p is at most k, whatever the
+// scores' distribution.
 func (r Rule) Calibrate(scores []float32) (*Threshold, error) {
 	if !(r.FPR > 0 && r.FPR < 1) {
 		return nil, fmt.Errorf("a detector cannot refuse at most %g of the inputs: give a part above 0 and below 1, such as 0.05", r.FPR)
@@ -92,9 +93,9 @@ func (r Rule) Calibrate(scores []float32) (*Threshold, error) {
 // Add builds the model that refuses what a detector's score is above its threshold for. The calibration's rows
 // are in the model's order, one after the other.
 //
-// The refusal's logit is the greatest of the classes and, added to it, how many standard deviations of the calibration's scores the
-// score is above the threshold. So it is the greatest exactly where the detector refuses, and has a slope that an attack which knows the detector can
-// follow (Carlini and Wagner 2017, arXiv:1705.07263).
+// The refusal's logit is the greatest of the classes and, added to it, how many standard deviations of the
+// calibration's scores the score is above the threshold. So it is the greatest exactly where the detector refuses,
+// and has a slope that an attack which knows the detector can follow (Carlini and Wagner 2017, arXiv:1705.07263).
 func Add(ctx context.Context, c *rewrite.Classifier, d Detector, calibration []float32, r Rule, o ort.Options) (*onnx.Model, *Threshold, error) {
 	scores, err := Scores(ctx, c, d, calibration, o)
 	if err != nil {

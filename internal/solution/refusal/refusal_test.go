@@ -44,8 +44,8 @@ func detectors(t *testing.T, d *solutiontest.Digits) map[string]refusal.Detector
 	}
 }
 
-// TestDetectors: of fresh pictures that nobody attacked a detector refuses no more than its bound says, and it costs no other accuracy; of what is no picture of a digit
-// it refuses most.
+// TestDetectors: of fresh pictures that nobody attacked a detector refuses no more than its bound says, and it
+// costs no other accuracy; of what is no picture of a digit it refuses most.
 func TestDetectors(t *testing.T) {
 	d := solutiontest.Open(t)
 	random := rand.New(rand.NewPCG(1, 0))
@@ -72,7 +72,8 @@ func TestDetectors(t *testing.T) {
 			if threshold.Upper > 0.05 || threshold.N != len(d.Calibration.Labels) || threshold.Refused == 0 {
 				t.Errorf("%+v", threshold)
 			}
-			// The threshold is drawn too: at a bound that holds with 95 %, fresh records show more with a small probability.
+			// The threshold is drawn too: at a bound that holds with 95 %, fresh records show more with a small
+			// probability.
 			refused, n := solutiontest.Refused(t, m, d.Test.X)
 			if lower, err := stat.BinomialLower(refused, n, 0.99); err != nil || lower > threshold.Upper {
 				t.Errorf("of %d fresh pictures %d are refused, and the bound is %g (%v)", n, refused, threshold.Upper, err)
@@ -162,7 +163,8 @@ func same(t *testing.T, d *solutiontest.Digits, m *onnx.Model) {
 	}
 }
 
-// TestNeighboursByHand and TestMahalanobisByHand compare scores in the graph with those computed here, for a model that is linear in its input.
+// TestNeighboursByHand and TestMahalanobisByHand compare scores in the graph with those computed here, for a model
+// that is linear in its input.
 func TestNeighboursByHand(t *testing.T) {
 	c := plane(t)
 	rows := []float32{1, 0, 3, 3, 0, 2, -1, 0}
@@ -205,9 +207,7 @@ func TestMahalanobisByHand(t *testing.T) {
 func plane(t *testing.T) *rewrite.Classifier {
 	t.Helper()
 	b := onnx.NewBuilder("plane")
-	x := b.Op("Identity", nil, b.Input("input", onnx.Float32, "batch", 2))
-	b.Graph.Nodes[0].Outputs[0] = "x"
-	x = "x"
+	x := b.OpAs("x", "Identity", nil, b.Input("input", onnx.Float32, "batch", 2))
 	w := b.Weight(onnx.NewTensor("w", []float32{1, -1, 0.5, 2}, 2, 2))
 	b.OutputAs("scores", b.Op("MatMul", nil, x, w), onnx.Float32, onnx.Dims("batch", 2))
 	c, err := rewrite.Open(context.Background(), b.Model(), ort.Options{})
@@ -217,7 +217,8 @@ func plane(t *testing.T) *rewrite.Classifier {
 	return c
 }
 
-// TestCalibrate is right as often as it says: over many draws the true rate is above the allowed one in at most one of twenty.
+// TestCalibrate is right as often as it says: over many draws the true rate is above the allowed one in at most one
+// of twenty.
 func TestCalibrate(t *testing.T) {
 	random := rand.New(rand.NewPCG(2, 0))
 	const runs, n, allowed = 2000, 150, 0.05

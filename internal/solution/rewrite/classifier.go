@@ -150,8 +150,8 @@ func (c *Classifier) maker(value string) *onnx.Node {
 	return c.source.Graph.Nodes[i]
 }
 
-// Layer gives the value that a layer makes: that of a node or a value of this name, and of the empty name what the last layer with
-// weights takes, where classes are told apart by a plane.
+// Layer gives the value that a layer makes: that of a node or a value of this name, and of the empty name what the
+// last layer with weights takes, where classes are told apart by a plane.
 func (c *Classifier) Layer(name string) (string, error) {
 	if name == "" {
 		return c.penultimate()

@@ -26,7 +26,8 @@ func ending(elem onnx.DataType, columns int, end func(b *onnx.Builder, z string)
 	return b.Model()
 }
 
-// TestLogits: whatever a model ends in, its logits win as its scores do, and their softmax is its probabilities where it gives such.
+// TestLogits: whatever a model ends in, its logits win as its scores do, and their softmax is its probabilities
+// where it gives such.
 func TestLogits(t *testing.T) {
 	softmax := func(b *onnx.Builder, z string) string { return b.Op("Softmax", onnx.Attrs{"axis": int64(1)}, z) }
 	for name, m := range map[string]*onnx.Model{

@@ -1,4 +1,5 @@
-// Package solutiontest is what tests of solutions share: the example of digits, and what must hold of any model that a solution makes.
+// Package solutiontest is what tests of solutions share: the example of digits, and what must hold of any model
+// that a solution makes.
 package solutiontest
 
 import (
@@ -21,7 +22,8 @@ type Rows struct {
 	Labels []int
 }
 
-// Digits are the example's undefended model, and the pictures that it was not trained on in three parts, of 40, 40 and 20 %.
+// Digits are the example's undefended model, and the pictures that it was not trained on in three parts, of 40, 40
+// and 20 %.
 type Digits struct {
 	Model                  *onnx.Model
 	Classifier             *rewrite.Classifier
