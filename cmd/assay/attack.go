@@ -16,6 +16,7 @@ import (
 	"assay/internal/builtin"
 	"assay/internal/dataset"
 	"assay/internal/method"
+	"assay/internal/method/evasion"
 	"assay/internal/method/target"
 	"assay/internal/model"
 	"assay/internal/stat"
@@ -254,8 +255,15 @@ func (f *attackFlags) prepare(u *ui, t *target.Model, records *dataset.Dataset) 
 			a.attacker.Access = needed
 		}
 	}
-	if a.attacker.Access == assay.Gradients && t.Gradient == nil {
+	if a.attacker.Access == assay.Gradients && t.Gradient == nil && t.Surrogate == nil {
 		return nil, fmt.Errorf("%s follows gradients, and %s has none: %w", f.method, f.model, t.NoGradient)
+	}
+	a.methods = evasion.Adaptive(t.Target, chosen)
+	if through := evasion.Replaced(t.Target); through != "" {
+		u.note("gradients are followed also through %s, which has none of its own", through)
+	}
+	if t.Random {
+		u.note("the model draws at random: gradients are the mean over %d draws, and most of several draws decide", method.GradientDraws)
 	}
 	a.target.Domain = rows.Domain(domain)
 	order := rand.New(rand.NewPCG(f.seed, 0)).Perm(records.Len())

@@ -17,7 +17,7 @@ func hardenCommand(u *ui) *cobra.Command {
 	parts := map[string]func(*ui) *cobra.Command{
 		"pgd": pgdCommand, "trades": tradesCommand, "smoothing": smoothingCommand,
 		"squeezing": squeezingCommand, "knn": knnCommand, "mahalanobis": mahalanobisCommand,
-		"rejection": rejectionCommand, "ensemble": ensembleCommand,
+		"rejection": rejectionCommand, "randomisation": randomisationCommand, "ensemble": ensembleCommand,
 	}
 	c := &cobra.Command{
 		Use:   "harden SOLUTION",
@@ -61,7 +61,7 @@ func solutionNames() string {
 		for _, c := range s.Cells {
 			cells = append(cells, c.String())
 		}
-		text += fmt.Sprintf("  %-12s %s\n               (%s)\n", s.Name, strings.Join(cells, ", "), s.Reference)
+		text += fmt.Sprintf("  %-14s %s\n                 (%s)\n", s.Name, strings.Join(cells, ", "), s.Reference)
 	}
 	return text
 }

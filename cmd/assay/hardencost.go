@@ -104,9 +104,6 @@ func hits(ctx context.Context, c model.Classifier, d *dataset.Dataset) (right []
 
 // modelRows gives records as a model's rows, one after the other, and their classes as the model's.
 func modelRows(m model.Description, d *dataset.Dataset) (x []float32, labels []int, err error) {
-	if m.Reject {
-		m.Classes = m.Classes[:len(m.Classes)-1] // no record is of the refusal
-	}
 	rows, err := target.NewRows(d.Schema, m)
 	if err != nil {
 		return nil, nil, err

@@ -15,6 +15,7 @@ import (
 	"assay/internal/solution/ensemble"
 	"assay/internal/solution/knn"
 	"assay/internal/solution/mahalanobis"
+	"assay/internal/solution/randomisation"
 	"assay/internal/solution/refusal"
 	"assay/internal/solution/rejection"
 	"assay/internal/solution/rewrite"
@@ -329,6 +330,24 @@ func (j *job) depth(bits int) (squeezing.Depth, error) {
 	}
 	domain = rows.Domain(domain)
 	return squeezing.Depth{Bits: bits, Low: domain.Low, High: domain.High}, nil
+}
+
+func randomisationCommand(u *ui) *cobra.Command {
+	f := &graphFlags{}
+	t := randomisation.Transformation{}
+	c := graphCommand(u, "randomisation", f, func(_ context.Context, j *job) (*onnx.Model, string, *refusal.Threshold, error) {
+		m, err := t.Before(j.classifiers[0])
+		return m, fmt.Sprintf("inputs are shrunk at random, to %g of their size at least, and get noise of standard deviation %g", t.Shrink, t.Noise), nil, err
+	})
+	c.Long = `Change inputs at random before the model sees them: images resized and moved, noise added to
+any. Who follows the mean of gradients breaks it: it is here to be judged. The cost is
+that of one draw.
+
+` + divided
+	c.Example = "  assay harden randomisation --model digits.onnx --data digits.csv.gz --schema schema.yaml --shrink 0.8 --noise 0.5 --out random.onnx"
+	c.Flags().Float64Var(&t.Shrink, "shrink", 1, "the smallest part of their size that images are shrunk to, and moved about")
+	c.Flags().Float64Var(&t.Noise, "noise", 0, "standard deviation of noise, in the units of the model's input")
+	return c
 }
 
 func ensembleCommand(u *ui) *cobra.Command {

@@ -29,6 +29,8 @@ func Solutions() []Solution {
 			"Lee et al. 2018 (arXiv:1807.03888), section 2.1"},
 		{"rejection", "refuses what the model is not confident of", detect,
 			"Hendrycks and Gimpel 2017 (arXiv:1610.02136); Liu et al. 2020 (arXiv:2010.03759)"},
+		{"randomisation", "inputs changed at random: resized, moved, noise", prevent,
+			"Xie et al. 2018 (arXiv:1711.01991), section 3.2"},
 		{"ensemble", "the mean of several models' answers", prevent,
 			"Lakshminarayanan et al. 2017 (arXiv:1612.01474), section 2.4"},
 	}

@@ -34,6 +34,7 @@ type Description struct {
 	Reference  string       `json:"reference"`            // the paper, with its section or algorithm
 	Iterative  bool         `json:"iterative,omitempty"`  // refines a point by steps
 	Undirected bool         `json:"undirected,omitempty"` // draws points without learning from answers
+	Surrogate  bool         `json:"surrogate,omitempty"`  // its gradients are the target's surrogates
 }
 
 // Setting is one of the numbers that fix what a method does.
@@ -45,6 +46,14 @@ type Setting struct {
 // Unit is one input under attack, and the way to ask the model about it. Rows are
 // float32 in the data's own units, in the model's layout. Every row that is asked
 // about costs one query, and a gradient one.
+//
+// A model that can refuse to answer is seen with the refusal as the label: its classes are those without the refusal, the
+// label's score is the refusal's where that is greater, and losses are Refusing ones (package autodiff). So
+// every method works against what refuses without knowing of it.
+//
+// A model that draws at random draws anew for each row that is asked about. Its gradients are the mean over several
+// draws (expectation over transformation: Athalye et al. 2018, arXiv:1802.00420, section 4.2), each of which costs a query,
+// and what counts as adversarial is so in most of some further draws.
 type Unit interface {
 	Clean() []float32 // the input itself; not to be changed
 	Label() int       // its class, which the model gets right

@@ -78,7 +78,7 @@ func strongest(access assay.Access, e Effort, shape []int64, layout model.Layout
 // access is what the methods can use of a target: an attacker who has the model can follow no
 // gradients where it gives none.
 func (b *Battery) access(t method.Target) assay.Access {
-	if b.Attacker.Access == assay.Gradients && t.Gradient == nil {
+	if b.Attacker.Access == assay.Gradients && t.Gradient == nil && t.Surrogate == nil {
 		return assay.Scores
 	}
 	return b.Attacker.Access
@@ -98,7 +98,12 @@ func (b *Battery) effort() Effort {
 
 // Methods gives the battery's methods for a target.
 func (b *Battery) Methods(t method.Target) []method.Method {
-	return Defaults(b.access(t), b.effort(), b.Shape, b.Layout)
+	return Adaptive(t, Defaults(b.access(t), b.effort(), b.Shape, b.Layout))
+}
+
+// strongest gives those of the target's methods that the battery rests on.
+func (b *Battery) strongest(t method.Target, e Effort) []method.Method {
+	return Adaptive(t, strongest(b.access(t), e, b.Shape, b.Layout))
 }
 
 // Most is the most queries that the battery asks about one unit of a target.
@@ -108,12 +113,22 @@ func (b *Battery) Most(t method.Target) int {
 	if access.Includes(assay.Scores) {
 		most += e.Queries
 	}
-	if access.Includes(assay.Gradients) {
-		search := e.Restarts * (e.Steps + 1)
-		if b.Attacker.Queries > 0 {
-			search = min(search, b.Attacker.Queries)
+	draws := 1
+	if t.Model.Describe().Random {
+		draws = method.GradientDraws
+	}
+	for _, m := range b.Methods(t) {
+		switch d := m.Describe(); {
+		case d.Access != assay.Gradients:
+		case !d.Iterative:
+			most += draws + 1
+		default:
+			search := e.Restarts * (e.Steps + 1) * draws
+			if b.Attacker.Queries > 0 {
+				search = min(search, b.Attacker.Queries)
+			}
+			most += search
 		}
-		most += 2 + len(directed(access, e))*search
 	}
 	return most
 }
@@ -126,6 +141,11 @@ func (b *Battery) Observe(ctx context.Context, t method.Target, inputs []method.
 		return nil, fmt.Errorf("attacking: %w", err)
 	}
 	return results, nil
+}
+
+// ObserveStrongest runs on units only what the battery rests on.
+func (b *Battery) ObserveStrongest(ctx context.Context, t method.Target, inputs []method.Input, o method.Options) ([]method.Result, error) {
+	return method.Run(ctx, t, b.Attacker, b.strongest(t, b.effort()), inputs, o)
 }
 
 // Run observes units and runs the controls on the first of them, at most controls.

@@ -40,7 +40,7 @@ func NewRows(schema *dataset.Schema, m model.Description) (*Rows, error) {
 		return nil, fmt.Errorf("the records are images of %d channels, height %d and width %d, and the model takes images of shape %v (%s): give the shape of the data in a schema",
 			have[0], have[1], have[2], want, m.Layout)
 	}
-	return r, r.match(schema.Label.Classes, m.Classes)
+	return r, r.match(schema.Label.Classes, m.Classes[:m.Labels()])
 }
 
 func channelsLast(shape []int) []int {

@@ -58,10 +58,18 @@ func Open(t testing.TB) *Digits {
 	if out.Model, err = onnx.Open(filepath.Join(folder, "models/undefended.onnx")); err != nil {
 		t.Fatal(err)
 	}
-	if out.Classifier, err = rewrite.Open(ctx, out.Model, ort.Options{}); err != nil {
+	out.Classifier = Classifier(t, out.Model)
+	return out
+}
+
+// Classifier opens a model for a solution to be built around.
+func Classifier(t testing.TB, m *onnx.Model) *rewrite.Classifier {
+	t.Helper()
+	c, err := rewrite.Open(context.Background(), m, ort.Options{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return out
+	return c
 }
 
 // Answers runs a model as a classifier, and gives each row's class and scores.
