@@ -8,6 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"assay"
+	"assay/internal/dataset"
+	"assay/internal/method"
+	"assay/internal/method/evasion"
+	"assay/internal/method/target"
 	"assay/internal/model"
 	"assay/internal/model/gradient"
 	"assay/internal/model/ort"
@@ -215,6 +220,73 @@ func plane(t *testing.T) *rewrite.Classifier {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// TestNoWall: the refusal must not stand between the classes as a wall that no slope leads over. An attack by slopes breaks about as many
+// records of a model that refuses what it is unsure of as of the model without, which it is known to be as weak as.
+func TestNoWall(t *testing.T) {
+	folder := "../../../examples/diagnosis/"
+	schema, err := dataset.OpenSchema(folder + "schema.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	d, err := dataset.Load(ctx, folder+"test.csv", dataset.Options{Schema: schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, err := onnx.Open(folder + "models/undefended.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := solutiontest.Classifier(t, without)
+	for _, measure := range rejection.Measures() {
+		with, _, err := refusal.Add(ctx, c, rejection.Detector{Measure: measure}, d.X, refusal.Rule{FPR: 0.1, Confidence: 0.95}, ort.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := withstand(t, with, d), withstand(t, without, d)
+		t.Logf("by %s: of %d records %d withstand with the refusal and %d without", measure, 60, a, b)
+		if b > 30 || a > b+15 {
+			t.Errorf("by %s: of %d records %d withstand with the refusal and %d without", measure, 60, a, b)
+		}
+	}
+}
+
+// withstand counts which of the first 60 records PGD does not break.
+func withstand(t *testing.T, m *onnx.Model, d *dataset.Dataset) int {
+	t.Helper()
+	ctx := context.Background()
+	o, err := target.Open(ctx, m, target.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	rows, err := target.NewRows(d.Schema, o.Description)
+	if err != nil {
+		t.Fatal(err)
+	}
+	domain, err := method.DomainOf(d.Schema, nil, method.ByRange)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Domain = rows.Domain(domain)
+	indices := make([]int, 60)
+	for i := range indices {
+		indices[i] = i
+	}
+	pgd := evasion.PGD{Steps: 40, Step: 0.0625, Restarts: 1, Loss: model.CrossEntropy}
+	results, err := method.Run(ctx, o.Target, method.Attacker{Access: assay.Gradients, Norm: method.Linf, Eps: 0.05}, []method.Method{pgd}, rows.Inputs(d, indices), method.Options{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	robust := 0
+	for _, r := range results {
+		if r.Robust {
+			robust++
+		}
+	}
+	return robust
 }
 
 // TestCalibrate is right as often as it says: over many draws the true rate is above the allowed one in at most one
