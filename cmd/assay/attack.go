@@ -75,7 +75,7 @@ checks whether the attack could have found it.`,
 	s.StringVar(&f.model, "model", "", "the ONNX model")
 	s.StringVar(&f.data.labelFile, "labels", "", "a file of labels beside the data (IDX or NPY), as --label-file")
 	s.StringVar(&f.method, "method", "", methodNames())
-	s.StringVar(&f.norm, "norm", string(method.Linf), "of the perturbation: Linf or L2")
+	s.StringVar(&f.norm, "norm", string(method.Linf), "of the perturbation: Linf, L2, L1 or L0 (how many numbers change, of images pixels)")
 	s.Float64Var(&f.eps, "eps", 0, "the largest perturbation")
 	s.StringVar(&f.unit, "unit", string(method.Raw), "of eps: raw (the data's own), range or std (of each feature)")
 	s.IntVar(&f.groups, "groups", 0, "how many categorical features may change, beside eps")
@@ -189,7 +189,7 @@ func (f *attackFlags) check() error {
 		return usagef("--threads %d: give the number of processors, or 0 for all", f.threads)
 	}
 	if !slices.Contains(method.Norms(), method.Norm(f.norm)) {
-		return usagef("--norm %s: use Linf or L2", f.norm)
+		return usagef("--norm %s: use Linf, L2, L1 or L0", f.norm)
 	}
 	if !slices.Contains(method.Scalings(), method.Scaling(f.unit)) {
 		return usagef("--unit %s: use raw, range or std", f.unit)
@@ -243,7 +243,7 @@ func (f *attackFlags) prepare(u *ui, t *target.Model, records *dataset.Dataset) 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.data.path, err)
 	}
-	f.settings.Shape, f.settings.Layout = t.Shape, t.Layout
+	f.settings.Norm, f.settings.Shape, f.settings.Layout = method.Norm(f.norm), t.Shape, t.Layout
 	chosen, err := builtin.Find(f.method, f.settings, f.given)
 	if err != nil {
 		return nil, err

@@ -123,8 +123,8 @@ func newDefences(t *testing.T, models map[string]*onnx.Model, names ...string) *
     solution: with-%s
     data: test
     reason: few records
-    attacker: {access: gradients, norm: Linf, eps: 2, unit: raw}
-    criterion: {limit: 0.45, sampling: {rule: fixed, n: 64, assumed: 0.05}}
+    attacker: {access: gradients, norm: Linf, eps: 2, unit: raw, queries: 1000}
+    criterion: {limit: 0.45, sampling: {rule: fixed, n: 48, assumed: 0.05}}
 `, name)
 	}
 	c := newClinic(t, description+solutions+goals)

@@ -290,7 +290,7 @@ func newRun(t Target, a Attacker, methods []Method, inputs []Input, o Options) (
 }
 
 func (a Attacker) validate() error {
-	if a.Norm != Linf && a.Norm != L2 {
+	if !slices.Contains(Norms(), a.Norm) {
 		return fmt.Errorf("the norm %q is not known: use one of %q", a.Norm, Norms())
 	}
 	if !(a.Eps >= 0) || math.IsInf(a.Eps, 0) {
@@ -316,6 +316,9 @@ func (r *run) describe(methods []Method) error {
 		}
 		if d.Access == assay.Gradients && r.target.differentiable(d.Surrogate) == nil {
 			return fmt.Errorf("the method %s needs gradients, and the model gives none: use methods that need scores or labels", d.Name)
+		}
+		if !d.In(r.attacker.Norm) {
+			return fmt.Errorf("the method %s cannot search in %s: use it in one of %q, or another method", d.Name, r.attacker.Norm, d.Norms)
 		}
 		r.descriptions = append(r.descriptions, d)
 	}

@@ -8,6 +8,7 @@ package method
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 
 	"assay"
 	"assay/internal/model"
@@ -34,8 +35,12 @@ type Description struct {
 	Reference  string       `json:"reference"`            // the paper, with its section or algorithm
 	Iterative  bool         `json:"iterative,omitempty"`  // refines a point by steps
 	Undirected bool         `json:"undirected,omitempty"` // draws points without learning from answers
+	Norms      []Norm       `json:"-"`                    // that it can search in; nil for all
 	Surrogate  bool         `json:"surrogate,omitempty"`  // its gradients are the target's surrogates
 }
+
+// In reports whether the method can search in a norm.
+func (d Description) In(n Norm) bool { return d.Norms == nil || slices.Contains(d.Norms, n) }
 
 // Setting is one of the numbers that fix what a method does.
 type Setting struct {

@@ -52,7 +52,7 @@ func (b *Battery) Controls(ctx context.Context, t method.Target, inputs []method
 	if c.Drawn, err = k.drawn(ctx, right); err != nil {
 		return nil, err
 	}
-	if c.Zero, err = k.point(ctx, 0, Adaptive(t, Defaults(b.access(t), light, b.Shape, b.Layout)), right); err != nil {
+	if c.Zero, err = k.point(ctx, 0, Adaptive(t, Defaults(b.access(t), b.Attacker.Norm, light, b.Shape, b.Layout)), right); err != nil {
 		return nil, err
 	}
 	if b.Attacker.Eps > 0 {
@@ -196,18 +196,24 @@ func (k *controller) budgets() []float64 {
 
 // extent is the largest distance between two inputs of a domain, in its scale; numbers without limits do not count.
 func extent(d *method.Domain, norm method.Norm) float64 {
-	sum, largest := 0.0, 0.0
+	sum, squares, largest := 0.0, 0.0, 0.0
 	for i, low := range d.Low {
 		if d.Fixed != nil && d.Fixed[i] {
 			continue
 		}
 		if width := (float64(d.High[i]) - float64(low)) / float64(d.Scale[i]); !math.IsInf(width, 0) {
-			sum += width * width
+			sum += width
+			squares += width * width
 			largest = max(largest, width)
 		}
 	}
-	if norm == method.L2 {
-		return math.Sqrt(sum)
+	switch norm {
+	case method.L2:
+		return math.Sqrt(squares)
+	case method.L1:
+		return sum
+	case method.L0:
+		return float64(len(d.Low)) // no fewer than there are pixels
 	}
 	return largest
 }
@@ -307,7 +313,7 @@ func (k *controller) twin(ctx context.Context, inputs []method.Input) (*twin, er
 
 func (t *twin) attack(ctx context.Context, eps float64) ([]Answer, error) {
 	on := &controller{Battery: t.Battery, target: t.target, options: t.options}
-	p, err := on.point(ctx, eps, Adaptive(t.target, strongest(t.access(t.controller.target), t.effort(), t.Shape, t.Layout)), t.inputs)
+	p, err := on.point(ctx, eps, Adaptive(t.target, strongest(t.access(t.controller.target), t.Attacker.Norm, t.effort(), t.Shape, t.Layout)), t.inputs)
 	if err != nil {
 		return nil, fmt.Errorf("on the linear model: %w", err)
 	}

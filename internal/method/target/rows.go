@@ -15,6 +15,7 @@ import (
 
 // Rows is how records of a dataset become rows of a model.
 type Rows struct {
+	pixels  []int // of an image, as method.PixelsOf
 	order   []int // number i of a row is number order[i] of a record; nil where they are the same
 	classes []int // the model's class of each class of the data
 }
@@ -23,7 +24,7 @@ type Rows struct {
 // height and width, are turned where the model takes channels last. Classes are matched by
 // name, and by their order where the model has no names but numbers.
 func NewRows(schema *dataset.Schema, m model.Description) (*Rows, error) {
-	r := &Rows{}
+	r := &Rows{pixels: method.PixelsOf(m)}
 	have, want := schema.RecordShape(), make([]int, len(m.Shape))
 	for i, d := range m.Shape {
 		want[i] = int(d)
@@ -112,10 +113,13 @@ func (r *Rows) Inputs(d *dataset.Dataset, indices []int) []method.Input {
 // Domain gives a domain of records for rows.
 func (r *Rows) Domain(d *method.Domain) *method.Domain {
 	if r.order == nil {
-		return d
+		whole := *d
+		whole.Pixels = r.pixels
+		return &whole
 	}
 	return &method.Domain{ // images have neither groups nor relations
-		Low: arranged(r.order, d.Low), High: arranged(r.order, d.High), Scale: arranged(r.order, d.Scale),
+		Pixels: r.pixels,
+		Low:    arranged(r.order, d.Low), High: arranged(r.order, d.High), Scale: arranged(r.order, d.Scale),
 		Fixed: arranged(r.order, d.Fixed), Integer: arranged(r.order, d.Integer),
 	}
 }

@@ -39,7 +39,7 @@ func (a *Attacker) Validate() error {
 	case a.Steps < 1 || a.Steps > 10000:
 		return fmt.Errorf("hardening by %d steps of PGD: give 1 to 10000", a.Steps)
 	case a.Norm != method.Linf && a.Norm != method.L2:
-		return fmt.Errorf("hardening in the norm %q: use one of %q", a.Norm, method.Norms())
+		return fmt.Errorf("hardening in the norm %q: use one of %q", a.Norm, []method.Norm{method.Linf, method.L2})
 	case a.Groups < 0:
 		return errors.New("fewer than 0 groups cannot change")
 	}

@@ -186,7 +186,7 @@ func TestPerturbsWithinLimits(t *testing.T) {
 		data.X = append(data.X, x...)
 		data.Classes = append(data.Classes, int32(i/10%2))
 	}
-	for _, norm := range method.Norms() {
+	for _, norm := range []method.Norm{method.Linf, method.L2} {
 		a := &advtrain.Attacker{Domain: domain, Norm: norm, Eps: 0.7, Groups: 1, Steps: 3}
 		if err := a.Validate(); err != nil {
 			t.Fatal(err)
