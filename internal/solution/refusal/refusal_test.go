@@ -8,6 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"assay"
+	"assay/internal/dataset"
+	"assay/internal/method"
+	"assay/internal/method/evasion"
+	"assay/internal/method/target"
 	"assay/internal/model"
 	"assay/internal/model/gradient"
 	"assay/internal/model/ort"
@@ -44,8 +49,8 @@ func detectors(t *testing.T, d *solutiontest.Digits) map[string]refusal.Detector
 	}
 }
 
-// TestDetectors: of fresh pictures that nobody attacked a detector refuses no more than its bound says, and it costs no other accuracy; of what is no picture of a digit
-// it refuses most.
+// TestDetectors: of fresh pictures that nobody attacked a detector refuses no more than its bound says, and it
+// costs no other accuracy; of what is no picture of a digit it refuses most.
 func TestDetectors(t *testing.T) {
 	d := solutiontest.Open(t)
 	random := rand.New(rand.NewPCG(1, 0))
@@ -72,7 +77,8 @@ func TestDetectors(t *testing.T) {
 			if threshold.Upper > 0.05 || threshold.N != len(d.Calibration.Labels) || threshold.Refused == 0 {
 				t.Errorf("%+v", threshold)
 			}
-			// The threshold is drawn too: at a bound that holds with 95 %, fresh records show more with a small probability.
+			// The threshold is drawn too: at a bound that holds with 95 %, fresh records show more with a small
+			// probability.
 			refused, n := solutiontest.Refused(t, m, d.Test.X)
 			if lower, err := stat.BinomialLower(refused, n, 0.99); err != nil || lower > threshold.Upper {
 				t.Errorf("of %d fresh pictures %d are refused, and the bound is %g (%v)", n, refused, threshold.Upper, err)
@@ -162,7 +168,8 @@ func same(t *testing.T, d *solutiontest.Digits, m *onnx.Model) {
 	}
 }
 
-// TestNeighboursByHand and TestMahalanobisByHand compare scores in the graph with those computed here, for a model that is linear in its input.
+// TestNeighboursByHand and TestMahalanobisByHand compare scores in the graph with those computed here, for a model
+// that is linear in its input.
 func TestNeighboursByHand(t *testing.T) {
 	c := plane(t)
 	rows := []float32{1, 0, 3, 3, 0, 2, -1, 0}
@@ -205,9 +212,7 @@ func TestMahalanobisByHand(t *testing.T) {
 func plane(t *testing.T) *rewrite.Classifier {
 	t.Helper()
 	b := onnx.NewBuilder("plane")
-	x := b.Op("Identity", nil, b.Input("input", onnx.Float32, "batch", 2))
-	b.Graph.Nodes[0].Outputs[0] = "x"
-	x = "x"
+	x := b.OpAs("x", "Identity", nil, b.Input("input", onnx.Float32, "batch", 2))
 	w := b.Weight(onnx.NewTensor("w", []float32{1, -1, 0.5, 2}, 2, 2))
 	b.OutputAs("scores", b.Op("MatMul", nil, x, w), onnx.Float32, onnx.Dims("batch", 2))
 	c, err := rewrite.Open(context.Background(), b.Model(), ort.Options{})
@@ -217,7 +222,75 @@ func plane(t *testing.T) *rewrite.Classifier {
 	return c
 }
 
-// TestCalibrate is right as often as it says: over many draws the true rate is above the allowed one in at most one of twenty.
+// TestNoWall: the refusal must not stand between the classes as a wall that no slope leads over. An attack by slopes breaks about as many
+// records of a model that refuses what it is unsure of as of the model without, which it is known to be as weak as.
+func TestNoWall(t *testing.T) {
+	folder := "../../../examples/diagnosis/"
+	schema, err := dataset.OpenSchema(folder + "schema.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	d, err := dataset.Load(ctx, folder+"test.csv", dataset.Options{Schema: schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, err := onnx.Open(folder + "models/undefended.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := solutiontest.Classifier(t, without)
+	for _, measure := range rejection.Measures() {
+		with, _, err := refusal.Add(ctx, c, rejection.Detector{Measure: measure}, d.X, refusal.Rule{FPR: 0.1, Confidence: 0.95}, ort.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := withstand(t, with, d), withstand(t, without, d)
+		t.Logf("by %s: of %d records %d withstand with the refusal and %d without", measure, 60, a, b)
+		if b > 30 || a > b+15 {
+			t.Errorf("by %s: of %d records %d withstand with the refusal and %d without", measure, 60, a, b)
+		}
+	}
+}
+
+// withstand counts which of the first 60 records PGD does not break.
+func withstand(t *testing.T, m *onnx.Model, d *dataset.Dataset) int {
+	t.Helper()
+	ctx := context.Background()
+	o, err := target.Open(ctx, m, target.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	rows, err := target.NewRows(d.Schema, o.Description)
+	if err != nil {
+		t.Fatal(err)
+	}
+	domain, err := method.DomainOf(d.Schema, nil, method.ByRange)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Domain = rows.Domain(domain)
+	indices := make([]int, 60)
+	for i := range indices {
+		indices[i] = i
+	}
+	pgd := evasion.PGD{Steps: 40, Step: 0.0625, Restarts: 1, Loss: model.CrossEntropy}
+	results, err := method.Run(ctx, o.Target, method.Attacker{Access: assay.Gradients, Norm: method.Linf, Eps: 0.05}, []method.Method{pgd}, rows.Inputs(d, indices), method.Options{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	robust := 0
+	for _, r := range results {
+		if r.Robust {
+			robust++
+		}
+	}
+	return robust
+}
+
+// TestCalibrate is right as often as it says: over many draws the true rate is above the allowed one in at most one
+// of twenty.
 func TestCalibrate(t *testing.T) {
 	random := rand.New(rand.NewPCG(2, 0))
 	const runs, n, allowed = 2000, 150, 0.05
