@@ -37,7 +37,7 @@ type Detector struct {
 // as the model's classes. Layer is a value of [rewrite.Classifier.Layer].
 func Fit(ctx context.Context, c *rewrite.Classifier, layer string, rows []float32, labels []int, o ort.Options) (*Detector, error) {
 	if len(labels) == 0 || len(rows) != len(labels)*c.RowSize() {
-		return nil, errors.New("a detector by the distribution of features needs records with labels, and there are none")
+		return nil, fmt.Errorf("a detector by the distribution of features needs records with labels, and there are none, or not one for each (%d numbers, %d labels)", len(rows), len(labels))
 	}
 	features, d, err := rewrite.FeaturesOf(ctx, c, layer, rows, o)
 	if err != nil {

@@ -20,7 +20,6 @@ import (
 	"assay/internal/solution/mahalanobis"
 	"assay/internal/solution/refusal"
 	"assay/internal/solution/rejection"
-	"assay/internal/solution/rewrite"
 	"assay/internal/solution/solutiontest"
 	"assay/internal/solution/squeezing"
 	"assay/internal/stat"
@@ -119,7 +118,7 @@ func between(rows solutiontest.Rows) []float32 {
 	return out
 }
 
-// changed gives the test's pictures, each moved along the model's gradient until it is another digit to it.
+// changed gives some of the test's pictures, each moved along the model's gradient until it is another digit to it.
 func changed(t *testing.T, d *solutiontest.Digits) []float32 {
 	t.Helper()
 	ctx := context.Background()
@@ -130,7 +129,7 @@ func changed(t *testing.T, d *solutiontest.Digits) []float32 {
 	defer g.Close()
 	var out []float32
 	scores, loss, slope := make([]float32, 10), make([]float32, 1), make([]float32, 64)
-	for i, label := range d.Test.Labels {
+	for i, label := range d.Test.Labels[:60] {
 		x := slices.Clone(d.Test.X[i*64 : (i+1)*64])
 		for step := range 200 {
 			if err := g.Gradient(ctx, model.Margin, x, []int32{int32(label)}, nil, scores, loss, slope); err != nil {
@@ -166,60 +165,6 @@ func same(t *testing.T, d *solutiontest.Digits, m *onnx.Model) {
 			}
 		}
 	}
-}
-
-// TestNeighboursByHand and TestMahalanobisByHand compare scores in the graph with those computed here, for a model
-// that is linear in its input.
-func TestNeighboursByHand(t *testing.T) {
-	c := plane(t)
-	rows := []float32{1, 0, 3, 3, 0, 2, -1, 0}
-	detector, err := knn.Fit(context.Background(), c, "x", 2, rows, 1, ort.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := refusal.Scores(context.Background(), c, detector, []float32{5, 0, 0, 1, -2, 0, 0, 0}, ort.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Cosines to (1,0), (3,3), (0,2) and (-1,0): the second largest is 1/√2, 1/√2, 0, and of nothing 0.
-	for i, want := range []float64{1 - math.Sqrt2/2, 1 - math.Sqrt2/2, 1, 1} {
-		if math.Abs(float64(got[i])-want) > 1e-6 {
-			t.Errorf("row %d: %g, want %g", i, got[i], want)
-		}
-	}
-}
-
-func TestMahalanobisByHand(t *testing.T) {
-	c := plane(t)
-	// Two classes around (0,0) and (10,0), with variance 4 along the first number and 1 along the second.
-	rows := []float32{-2, -1, 2, -1, -2, 1, 2, 1, 8, -1, 12, -1, 8, 1, 12, 1}
-	detector, err := mahalanobis.Fit(context.Background(), c, "x", rows, []int{0, 0, 0, 0, 1, 1, 1, 1}, ort.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := refusal.Scores(context.Background(), c, detector, []float32{0, 0, 4, 0, 7, 0, 10, 3}, ort.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, want := range []float64{0, 16.0 / 4.0025, 9 / 4.0025, 9 / 1.0025} { // a ridge of a thousandth of the mean variance, 2.5
-		if math.Abs(float64(got[i])-want) > 1e-4 {
-			t.Errorf("row %d: %g, want %g", i, got[i], want)
-		}
-	}
-}
-
-// plane is a linear model of two numbers and two classes.
-func plane(t *testing.T) *rewrite.Classifier {
-	t.Helper()
-	b := onnx.NewBuilder("plane")
-	x := b.OpAs("x", "Identity", nil, b.Input("input", onnx.Float32, "batch", 2))
-	w := b.Weight(onnx.NewTensor("w", []float32{1, -1, 0.5, 2}, 2, 2))
-	b.OutputAs("scores", b.Op("MatMul", nil, x, w), onnx.Float32, onnx.Dims("batch", 2))
-	c, err := rewrite.Open(context.Background(), b.Model(), ort.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 // TestNoWall: the refusal must not stand between the classes as a wall that no slope leads over. An attack by slopes breaks about as many

@@ -168,3 +168,13 @@ func Sound(t testing.TB, build func() *onnx.Model, reject bool, straight int) *o
 	}
 	return read
 }
+
+// Plane is a linear model of two numbers, the layer x, and two classes.
+func Plane(t testing.TB) *rewrite.Classifier {
+	t.Helper()
+	b := onnx.NewBuilder("plane")
+	x := b.OpAs("x", "Identity", nil, b.Input("input", onnx.Float32, "batch", 2))
+	w := b.Weight(onnx.NewTensor("w", []float32{1, -1, 0.5, 2}, 2, 2))
+	b.OutputAs("scores", b.Op("MatMul", nil, x, w), onnx.Float32, onnx.Dims("batch", 2))
+	return Classifier(t, b.Model())
+}
