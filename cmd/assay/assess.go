@@ -20,6 +20,7 @@ import (
 	"assay/internal/evidence"
 	"assay/internal/model/ort"
 	"assay/internal/report"
+	"assay/internal/signing"
 	"assay/internal/system"
 )
 
@@ -320,7 +321,7 @@ func (u *ui) outcome(o assay.Outcome) string {
 }
 
 // key opens the user's signing key, and says so where it made one.
-func (u *ui) key(path string) (*evidence.Key, error) {
+func (u *ui) key(path string) (*signing.Key, error) {
 	if path == "" {
 		folder, err := os.UserConfigDir()
 		if err != nil {
@@ -328,7 +329,7 @@ func (u *ui) key(path string) (*evidence.Key, error) {
 		}
 		path = filepath.Join(folder, "assay", "key.pem")
 	}
-	key, created, err := evidence.OpenKey(path)
+	key, created, err := signing.OpenKey(path)
 	if created {
 		u.note("made a signing key, %s: keep it to yourself, and give its public half (key.pub.pem of any run) to those who verify", path)
 	}

@@ -19,6 +19,7 @@ import (
 	"assay/internal/report"
 	"assay/internal/report/html"
 	"assay/internal/report/json"
+	"assay/internal/signing"
 	"assay/internal/system"
 )
 
@@ -27,7 +28,7 @@ type Setting struct {
 	Description string // path of the system's description
 	Folder      string // of the run; "" for one named after the run, in runs beside the description
 	Program     evidence.Program
-	Key         *evidence.Key
+	Key         *signing.Key
 	Now         func() time.Time
 }
 
