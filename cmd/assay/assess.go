@@ -84,6 +84,9 @@ func (f *systemFlags) prepare(u *ui) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := assess.RefuseOthers(f.path, s); err != nil {
+		return nil, err
+	}
 	testers, closing := builtin.Testers(s, f.library)
 	e := &assess.Engine{Testers: testers, Workers: cmp.Or(f.workers, runtime.NumCPU()), Progress: u.assessing}
 	return &bench{s, c, e, closing}, nil

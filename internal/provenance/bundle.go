@@ -325,3 +325,30 @@ func ReadCertificates(path string) ([]*x509.Certificate, error) {
 	}
 	return all, nil
 }
+
+// ReadTrust reads keys, certificates and roots from files in PEM.
+func ReadTrust(keys, certificates, roots []string, identity string, now time.Time) (Trust, error) {
+	t := Trust{Identity: identity, Time: now}
+	for _, path := range keys {
+		key, err := signing.ReadPublicKey(path)
+		if err != nil {
+			return t, err
+		}
+		t.Keys = append(t.Keys, key)
+	}
+	for _, path := range certificates {
+		read, err := ReadCertificates(path)
+		if err != nil {
+			return t, err
+		}
+		t.Certificates = append(t.Certificates, read[0])
+	}
+	for _, path := range roots {
+		read, err := ReadCertificates(path)
+		if err != nil {
+			return t, err
+		}
+		t.Roots = append(t.Roots, read...)
+	}
+	return t, nil
+}
