@@ -87,7 +87,7 @@ func (f *systemFlags) prepare(u *ui) (*bench, error) {
 	if err := assess.RefuseOthers(f.path, s); err != nil {
 		return nil, err
 	}
-	testers, closing := builtin.Testers(s, f.library)
+	testers, closing := builtin.Testers(s, f.library, clock)
 	e := &assess.Engine{Testers: testers, Workers: cmp.Or(f.workers, runtime.NumCPU()), Progress: u.assessing}
 	return &bench{s, c, e, closing}, nil
 }

@@ -70,7 +70,7 @@ func (f *verifyFlags) verify(folder string) (*assess.Engine, *assess.Recorded, *
 		}
 		return nil, nil, nil, err
 	}
-	testers, _ := builtin.Testers(nil, "")
+	testers, _ := builtin.Testers(nil, "", clock)
 	e := &assess.Engine{Testers: testers}
 	now, err := today(e, folder, f.system)
 	if err != nil {

@@ -32,9 +32,9 @@ func (l *Lock) Pin(s *system.System) (changed []evidence.Input, err error) {
 	return changed, nil
 }
 
-// artefact reports whether a file is of a model or of data.
+// artefact reports whether a file is of a model or of data, rather than about it.
 func artefact(f system.File) bool {
-	return strings.HasPrefix(f.At, "models[") || strings.HasPrefix(f.At, "data[")
+	return (strings.HasPrefix(f.At, "models[") || strings.HasPrefix(f.At, "data[")) && !strings.Contains(f.At, ".signature.")
 }
 
 // CheckPins compares the models and data of a system with the digests that are pinned, before anything

@@ -138,6 +138,7 @@ type Test struct {
 	At       *float64  `json:"at,omitempty"`     // the budget that is decided on
 	Curves   []Curve   `json:"curves,omitempty"`
 	Examples []Example `json:"examples,omitempty"`
+	Notes    []string  `json:"notes,omitempty"` // what was seen of single units, a line each
 	N        int       `json:"n"`
 	Correct  int       `json:"correct"` // units that the model gets right untouched
 	Queries  int64     `json:"queries"`
