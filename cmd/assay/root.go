@@ -51,7 +51,7 @@ func execute(ctx context.Context, args []string, u *ui) (err error) {
 	root.SetErr(u.streams.Err)
 	root.AddCommand(initCommand(u), planCommand(u), assessCommand(u), verifyCommand(u), rerunCommand(u), reportCommand(u),
 		scanCommand(u), explainCommand(u), catalogCommand(u), attackCommand(u), trainCommand(u), gradientCommand(u), versionCommand(u))
-	root.AddCommand(signCommand(u), verifyModelCommand(u), pinCommand(u))
+	root.AddCommand(signCommand(u), verifyModelCommand(u), pinCommand(u), convertCommand(u), bomCommand(u))
 	running := false
 	for _, c := range root.Commands() {
 		run := c.RunE

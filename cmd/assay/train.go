@@ -22,6 +22,7 @@ import (
 // trainFlags are the flags of assay train.
 type trainFlags struct {
 	data                 dataFlags
+	admission            admission
 	harden               hardenFlags
 	testData, testOut    string
 	arch, widths         string
@@ -55,6 +56,7 @@ is given as --arch is trained further as it is.`,
 		},
 	}
 	f.data.add(c)
+	f.admission.add(c)
 	f.harden.add(c)
 	s := c.Flags()
 	s.StringVar(&f.testData, "test-data", "", "data to test on, instead of a part of --data")
@@ -108,7 +110,7 @@ func (f *trainFlags) run(ctx context.Context, u *ui) error {
 		return err
 	}
 	started := time.Now()
-	m, known, err := f.given()
+	m, known, err := f.given(ctx, u)
 	if err != nil {
 		return err
 	}
@@ -202,11 +204,11 @@ type split struct {
 
 // given opens the model to be trained further, nil for a new one, and gives the
 // schema of the data that it was trained on, where it has one.
-func (f *trainFlags) given() (*onnx.Model, *dataset.Schema, error) {
+func (f *trainFlags) given(ctx context.Context, u *ui) (*onnx.Model, *dataset.Schema, error) {
 	if !strings.HasSuffix(f.arch, ".onnx") {
 		return nil, nil, nil
 	}
-	m, err := onnx.Open(f.arch)
+	m, err := f.admission.open(ctx, u, f.arch)
 	if err != nil {
 		return nil, nil, err
 	}

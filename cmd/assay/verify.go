@@ -207,7 +207,7 @@ func (f *systemFlags) rerun(ctx context.Context, u *ui, folder string, args []st
 		}
 		units = append(units, n)
 	}
-	b, err := f.prepare(u)
+	b, err := f.prepare(ctx, u)
 	if err != nil {
 		return err
 	}

@@ -193,7 +193,7 @@ func inputs(s *system.System, wanted func(system.File) bool) (all []evidence.Inp
 		if !wanted(f) {
 			continue
 		}
-		bytes, sum, err := digest(s.Path(f.Path))
+		bytes, sum, err := Digest(s.Path(f.Path))
 		if err != nil {
 			return nil, assay.WithCode(assay.CodeInput, fmt.Errorf("%s (%s): %w", f.Path, f.Role, err))
 		}
@@ -219,8 +219,8 @@ func SameInputs(m evidence.Manifest, s *system.System) error {
 	return nil
 }
 
-// digest gives the length and SHA-256 of a file, or of a folder's files by their names.
-func digest(path string) (bytes int64, sum string, err error) {
+// Digest gives the length and SHA-256 of a file, or of a folder's files by their names.
+func Digest(path string) (bytes int64, sum string, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return 0, "", err

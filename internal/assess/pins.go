@@ -56,7 +56,7 @@ func (l *Lock) CheckPins(s *system.System) (problems []evidence.Problem) {
 		}
 		was, ok := pinned[f.Role]
 		delete(pinned, f.Role)
-		_, sum, err := digest(s.Path(f.Path))
+		_, sum, err := Digest(s.Path(f.Path))
 		switch {
 		case !ok:
 			add(f.Path, "the %s is not pinned: it was added", f.Role)

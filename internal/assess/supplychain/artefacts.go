@@ -52,7 +52,7 @@ func (t *Tester) artefacts(test *assess.Test) ([]*artefact, error) {
 	}
 	return []*artefact{
 		t.artefact(m.At, m.Signature, names...),
-		t.artefact(d.At, d.Signature, d.File, d.Labels, d.Schema.File),
+		t.artefact(d.At, d.Signature, d.File, d.Labels),
 	}, nil
 }
 
