@@ -64,7 +64,7 @@ func TestOpen(t *testing.T) {
 		t.Error("the endpoints are wrong")
 	}
 	later := s.Mistake("models[1].file", "takes 30 numbers, and the data have 4")
-	if want := complete + ":44:11: models[1].file: takes 30 numbers, and the data have 4"; later.Error() != want || assay.CodeOf(later) != assay.CodeInput {
+	if want := complete + ":45:11: models[1].file: takes 30 numbers, and the data have 4"; later.Error() != want || assay.CodeOf(later) != assay.CodeInput {
 		t.Errorf("got %v, want %s", later, want)
 	}
 }
