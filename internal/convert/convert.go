@@ -146,12 +146,12 @@ func (l *torch) archive(f io.ReaderAt, size int64) (any, error) {
 		}
 	}
 	if order := entries[root+"byteorder"]; order != nil {
-		text, err := content1(order, 16)
+		text, err := readEntry(order, 16)
 		if err != nil || string(text) != "little" {
 			return nil, fmt.Errorf("%s: its numbers are %q-endian: save it again on a machine that is little-endian", order.Name, text)
 		}
 	}
-	text, err := content1(main, maxPickle)
+	text, err := readEntry(main, maxPickle)
 	if err != nil {
 		return nil, err
 	}
@@ -178,8 +178,8 @@ func (l *torch) archive(f io.ReaderAt, size int64) (any, error) {
 	return value, nil
 }
 
-// content1 reads an entry whole.
-func content1(e *zip.File, most int64) ([]byte, error) {
+// readEntry reads an entry whole.
+func readEntry(e *zip.File, most int64) ([]byte, error) {
 	r, err := e.Open()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", e.Name, err)

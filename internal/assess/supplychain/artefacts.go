@@ -33,6 +33,20 @@ type file struct {
 
 // artefacts gives what is loaded for a test: its model, its data.
 func (t *Tester) artefacts(test *assess.Test) ([]*artefact, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key := test.Model + "\x00" + test.Data
+	if known := t.loaded[key]; known != nil {
+		return known, nil
+	}
+	found, err := t.find(test)
+	if err == nil {
+		t.loaded[key] = found
+	}
+	return found, err
+}
+
+func (t *Tester) find(test *assess.Test) ([]*artefact, error) {
 	mi := slices.IndexFunc(t.system.Models, func(m system.Model) bool { return m.Name == test.Model })
 	di := slices.IndexFunc(t.system.Data, func(d system.Data) bool { return d.Name == test.Data })
 	if mi < 0 || di < 0 {

@@ -27,14 +27,15 @@ type Tester struct {
 	now      func() time.Time
 
 	mu     sync.Mutex
-	states map[string]*verified // of tests, by what is verified
+	loaded map[string][]*artefact // by model and data
+	states map[string]*verified   // by the artefact's field
 }
 
 var _ assess.Tester = (*Tester)(nil)
 
 // New makes a tester of a system's files. Now is when certificates must be valid.
 func New(s *system.System, scanners []scan.Scanner, now func() time.Time) *Tester {
-	return &Tester{system: s, scanners: scanners, now: now, states: map[string]*verified{}}
+	return &Tester{system: s, scanners: scanners, now: now, loaded: map[string][]*artefact{}, states: map[string]*verified{}}
 }
 
 // trial is how one of the functions is tested.
