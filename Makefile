@@ -47,7 +47,7 @@ test: $(runtime)
 
 # Race detection where it can find something within reason: packages without cgo.
 test-race: $(runtime)
-	go test -race -short ./onnx ./onnx/infer ./internal/dataset ./internal/train/... ./internal/criteria ./internal/evidence ./internal/assess ./internal/scan
+	go test -race -short ./onnx ./onnx/infer ./internal/dataset ./internal/train/... ./internal/criteria ./internal/evidence ./internal/provenance ./internal/assess ./internal/scan
 
 vet:
 	go vet ./...
