@@ -383,7 +383,7 @@ func writeFile(ctx context.Context, path string, all []named) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			f.Close()
+			_ = f.Close() // the first error counts
 			os.Remove(f.Name())
 			err = fmt.Errorf("writing %s: %w", path, err)
 		}
