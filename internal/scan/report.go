@@ -147,7 +147,12 @@ func (w *work) add(f Finding) {
 // file scans a file or an entry and gives its status and format.
 func (w *work) file(ctx context.Context, f *File) (status Status, format string, err error) {
 	r := &Report{file: f, work: w}
-	defer func() { status = status.Worse(r.children) }()
+	defer func() {
+		status = status.Worse(r.children)
+		if again, ok := f.at.(*rewound); ok {
+			again.Close()
+		}
+	}()
 	unread := func(err error) error {
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -22,17 +22,16 @@ type Scanner struct{}
 
 // Describe names the format and its rules.
 func (Scanner) Describe() scan.Description {
-	return scan.Description{Name: "json", Title: "JSON, such as a model's configuration or Keras's layers", Rules: []scan.Rule{
+	return scan.Description{Name: "json", Title: "JSON, such as a model's configuration or Keras's layers", Rules: append([]scan.Rule{
 		{ID: "config-code", Title: "The configuration has the program run code that comes with the model"},
 		{ID: "config-template", Title: "The chat template reaches beyond what a chat needs"},
-		{ID: "config-secret", Title: "The configuration holds a secret"},
 		{ID: "keras-lambda", Title: "A layer is code that the file brings"},
 		{ID: "keras-module", Title: "A layer is anything from a Python module of the file's choice"},
 		{ID: "keras-custom", Title: "A layer is of a class that is not Keras's own"},
 		{ID: "keras-file", Title: "A layer reads a file of the machine"},
 		{ID: "json-limit", Title: "It is JSON beyond what is read, but not beyond what programs read"},
 		{ID: "json-unread", Title: "It begins as JSON and could not be read to its end"},
-	}}
+	}, secret.Rules("config")...)}
 }
 
 // Match reports the beginning of an object.
@@ -185,7 +184,7 @@ func (j *judge) object(key string) error {
 }
 
 // text judges a text by its key: a template is code, another JSON document may be in it,
-// and any may hold a secret.
+// and any may hold what should not be passed on.
 func (j *judge) text(key, s string) {
 	if key == "chat_template" || key == "template" && strings.Contains(s, "{%") {
 		for _, p := range jinja.Judge(s) {
@@ -196,10 +195,7 @@ func (j *judge) text(key, s string) {
 			j.tell("config-template", severity, key, "Its chat template is a program. "+p.Message+" Rendered outside a sandbox, it could run anything.", "Replace the template by that of the model's maker, and render it in Jinja's ImmutableSandboxedEnvironment.")
 		}
 	}
-	if len(s) < 16 {
-		return
-	}
-	for _, found := range secret.Find(s) {
-		j.tell("config-secret", scan.High, key, fmt.Sprintf("The value of %q holds what looks like %s.", key, found.Kind), secret.Remedy)
+	for _, found := range secret.Findings("config", fmt.Sprintf("The value of %.200q", key), s) {
+		j.tell(found.Rule, found.Severity, key, found.Message, found.Remedy)
 	}
 }

@@ -22,15 +22,14 @@ type Scanner struct{}
 
 // Describe names the format and its rules.
 func (Scanner) Describe() scan.Description {
-	return scan.Description{Name: "onnx", Title: "ONNX", Rules: []scan.Rule{
+	return scan.Description{Name: "onnx", Title: "ONNX", Rules: append([]scan.Rule{
 		{ID: "onnx-external", Title: "A tensor is read from outside the model's folder"},
 		{ID: "onnx-operator", Title: "An operator runs code that is not in the file"},
 		{ID: "onnx-domain", Title: "An operator of a domain that is not known needs a library"},
 		{ID: "onnx-function", Title: "A function takes the place of one of ONNX's own operators"},
 		{ID: "onnx-tensor", Title: "A tensor's bytes are not as many as its shape needs"},
 		{ID: "onnx-unknown", Title: "The file has a field that the format does not have"},
-		{ID: "onnx-secret", Title: "The metadata hold a secret"},
-	}}
+	}, secret.Rules("onnx")...)}
 }
 
 // Match reports a version and after it fields of a model, as all writers order them. A
@@ -303,8 +302,8 @@ func pair(m wire.Message) (key, value string, err error) {
 
 func (w *walk) metadata(m wire.Message) error {
 	key, value, err := pair(m)
-	for _, s := range secret.Find(value) {
-		w.tell("onnx-secret", key, scan.High, m.Offset(), fmt.Sprintf("The metadata %q hold what looks like %s.", key, s.Kind), secret.Remedy)
+	for _, found := range secret.Findings("onnx", fmt.Sprintf("The value of %.200q", key), value) {
+		w.tell(found.Rule, key, found.Severity, m.Offset(), found.Message, found.Remedy)
 	}
 	return err
 }

@@ -20,13 +20,12 @@ type Scanner struct{}
 
 // Describe names the format and its rules.
 func (Scanner) Describe() scan.Description {
-	return scan.Description{Name: "xml", Title: "XML, such as PMML", Rules: []scan.Rule{
+	return scan.Description{Name: "xml", Title: "XML, such as PMML", Rules: append([]scan.Rule{
 		{ID: "xml-entity", Title: "The document declares entities, which can read files or fill the memory"},
 		{ID: "xml-include", Title: "The document has another file read or a program run"},
 		{ID: "xml-library", Title: "A layer needs a library that is not in the file"},
-		{ID: "xml-secret", Title: "The text holds a secret"},
 		{ID: "xml-unread", Title: "The document could not be read to its end"},
-	}}
+	}, secret.Rules("xml")...)}
 }
 
 // Match reports an XML declaration, or the root of PMML or of OpenVINO.
@@ -132,10 +131,5 @@ func judge(t xml.Token) (out []scan.Finding) {
 	case xml.Comment:
 		text = string(t)
 	}
-	if len(text) >= 16 {
-		for _, s := range secret.Find(text) {
-			add("xml-secret", scan.High, "", fmt.Sprintf("It holds what looks like %s.", s.Kind))
-		}
-	}
-	return out
+	return append(out, secret.Findings("xml", "The text", text)...)
 }
