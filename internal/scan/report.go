@@ -64,6 +64,13 @@ func (r *Report) Entry(ctx context.Context, f *File) error {
 	return err
 }
 
+// Scope gives a function that gives back what memory was taken by then: that of one part of
+// a container, before the next is read.
+func (r *Report) Scope() func() {
+	memory := r.work.memory
+	return func() { r.work.memory = memory }
+}
+
 func (r *Report) entry(ctx context.Context, f *File) (format string, err error) {
 	memory := r.work.memory
 	status, format, err := r.work.file(ctx, f)
@@ -150,7 +157,7 @@ func (w *work) file(ctx context.Context, f *File) (status Status, format string,
 	defer func() {
 		status = status.Worse(r.children)
 		if again, ok := f.at.(*rewound); ok {
-			again.Close()
+			again.close()
 		}
 	}()
 	unread := func(err error) error {

@@ -88,20 +88,18 @@ func (w *rewound) block(number int64) ([]byte, error) {
 }
 
 func (w *rewound) rewind() (err error) {
-	w.Close()
+	w.close()
 	w.at = 0
 	w.r, err = w.file.fromStart(w.ctx)
 	return err
 }
 
-// Close ends reading.
-func (w *rewound) Close() error {
-	if w.r == nil {
-		return nil
+// close lets go of what is read from. All that is wrong with it was told by reading.
+func (w *rewound) close() {
+	if w.r != nil {
+		_ = w.r.Close()
+		w.r = nil
 	}
-	r := w.r
-	w.r = nil
-	return r.Close()
 }
 
 func (w *rewound) changed(err error) error {

@@ -18,7 +18,9 @@ func packed(r *Runner, content []byte) *File {
 func TestRewound(t *testing.T) {
 	content := make([]byte, 300_001)
 	source := rand.NewChaCha8([32]byte{1})
-	source.Read(content)
+	if _, err := source.Read(content); err != nil {
+		t.Fatal(err)
+	}
 	f := packed(&Runner{Limits: Limits{Memory: 2 * blockBytes}}, content)
 	at, size, err := f.Random(t.Context())
 	if err != nil || size != int64(len(content)) || !f.again || f.InPlace(t.Context()) != nil {

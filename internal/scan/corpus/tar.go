@@ -10,6 +10,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
+	"github.com/ulikunitz/xz/lzma"
 
 	"assay/internal/scan"
 )
@@ -141,8 +142,21 @@ func Compressed() []Case {
 	}
 	add("bzip2", decoded(bzip2Harmless), decoded(bzip2Harmful))
 	add("xz", decoded(xzHarmless), decoded(xzHarmful))
-	return append(out,
-		Case{"lzma/pickle", decoded(lzmaHarmful), scan.Undecided, "lzma-unread", false},
-		Case{"7z/empty", []byte("7z\xbc\xaf\x27\x1c\x00\x04\x8d\x9b\xd5\x0f\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), scan.Undecided, "7z-unread", false},
-	)
+	add("lzma", decoded(lzmaHarmless), decoded(lzmaHarmful))
+	return append(out, Case{"lzma/written by Go", lzmaAlone(HarmlessPickle()), scan.Clean, "", true}, Case{"lzma/window", changed(lzmaAlone(Pickle()), 1, "\x00\x00\x00\x80"), scan.Undecided, "", true})
+}
+
+func lzmaAlone(data []byte) []byte {
+	var out bytes.Buffer
+	w, err := lzma.WriterConfig{DictCap: 64 << 10}.NewWriter(&out)
+	if err == nil {
+		_, err = w.Write(data)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		panic(err)
+	}
+	return out.Bytes()
 }

@@ -29,6 +29,7 @@ func (Scanner) Describe() scan.Description {
 		{ID: "keras-module", Title: "A layer is anything from a Python module of the file's choice"},
 		{ID: "keras-custom", Title: "A layer is of a class that is not Keras's own"},
 		{ID: "keras-file", Title: "A layer reads a file of the machine"},
+		{ID: "skops-type", Title: "Loading it with skops makes an object of a class that is not known to be harmless"},
 		{ID: "json-limit", Title: "It is JSON beyond what is read, but not beyond what programs read"},
 		{ID: "json-unread", Title: "It begins as JSON and could not be read to its end"},
 	}, secret.Rules("config")...)}
@@ -160,6 +161,7 @@ func (j *judge) object(key string) error {
 		j.tell("config-code", scan.High, key, fmt.Sprintf("It has %q: a program that trusts the model loads Python classes from files beside it and runs them.", key), "Load the model with a class of the library itself, or review and pin the code.")
 	}
 	var l layer
+	var n node
 	for j.in.More() {
 		t, err := j.in.Token()
 		if err != nil {
@@ -175,11 +177,37 @@ func (j *judge) object(key string) error {
 			}
 			continue
 		}
+		if strings.HasPrefix(name, "__") || name == "handler" {
+			t, err := j.in.Token()
+			if err != nil {
+				return err
+			}
+			if err := j.named(&n, name, t); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := j.value(name); err != nil {
 			return err
 		}
 	}
 	j.layer(l)
+	j.node(n)
+	return nil
+}
+
+// named reads a member that may say what code is run.
+func (j *judge) named(n *node, name string, t json.Token) error {
+	switch t := t.(type) {
+	case json.Delim:
+		return j.rest(t, name)
+	case string:
+		j.text(name, t)
+		n.member(name, t)
+		if file, _, _ := strings.Cut(t, ":"); name == "handler" && strings.HasSuffix(file, ".py") {
+			j.tell("config-code", scan.High, name, fmt.Sprintf("It names %.200q as its handler: a server of models imports and runs that file when it loads the model.", t), "Review the code, and serve the model with the server's own handler where it does.")
+		}
+	}
 	return nil
 }
 
