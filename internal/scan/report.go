@@ -130,6 +130,8 @@ type work struct {
 	entries  int
 	findings []Finding
 	more     int
+	beside   map[string][]part
+	parts    int
 }
 
 // add keeps a finding. Beyond the most that are told it takes the place of the least bad.

@@ -35,7 +35,7 @@ func All() []scan.Scanner {
 		pickle.Embedded{},
 		zip.Scanner{}, tar.Scanner{}, sevenzip.Scanner{},
 		safetensors.Scanner{}, gguf.Scanner{}, numpy.Scanner{},
-		onnx.Scanner{}, tensorflow.Scanner{}, tflite.Scanner{}, coreml.Scanner{}, coreml.Weights{}, paddle.Scanner{}, paddle.Parameters{},
+		onnx.Scanner{}, tensorflow.Scanner{}, tensorflow.Keras{}, tensorflow.Fingerprint{}, tensorflow.Checkpoint{}, tflite.Scanner{}, coreml.Scanner{}, coreml.Weights{}, paddle.Scanner{}, paddle.Parameters{},
 		trees.UBJSON{}, trees.LightGBM{}, trees.CatBoost{}, trees.XGBoost{}, xml.Scanner{},
 		hdf5.Scanner{}, rdata.Scanner{}, jsontext.Scanner{}, yaml.Scanner{},
 		executable.Scanner{},
