@@ -23,7 +23,7 @@ type Case struct {
 
 // All gives all cases.
 func All() []Case {
-	return slices.Concat(Zip(), Tar(), Compressed(), Safetensors(), GGUF(), Numpy(), ONNX(), TensorFlow(), JSON(), Code(), Polyglots(), HDF5(), TFLite(), XML(), Trees(),
+	return slices.Concat(Pickles(), Zip(), Tar(), Compressed(), Safetensors(), GGUF(), Numpy(), ONNX(), TensorFlow(), JSON(), Code(), Polyglots(), HDF5(), TFLite(), XML(), Trees(),
 		CatBoost(), RData(), CoreML(), Paddle(), Executables(), YAML(), Skops(), SevenZip(), SavedModel())
 }
 

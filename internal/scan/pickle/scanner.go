@@ -14,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"strings"
 
 	"assay/internal/scan"
 )
@@ -124,6 +126,8 @@ func streams(ctx context.Context, f *scan.File, r *scan.Report, from int64) erro
 		return err
 	}
 	j := newJudge(in, r.Add)
+	// What PyTorch's archives of tar have by this name refers to their tensors by numbers.
+	j.tar = f.Depth > 0 && path.Base(strings.ReplaceAll(f.Entry, "!", "/")) == "pickle"
 	m := newMachine(ctx, in, j)
 	m.claim = f.Claim
 	end, err := m.all(r)
@@ -152,9 +156,21 @@ const rest = 1 << 62
 // all interprets stream after stream, and gives the offset to which bytes belong to them.
 func (m *machine) all(r *scan.Report) (int64, error) {
 	var results []value
+	var last value
 	keys := 0
 	for {
 		start := m.in.offset()
+		if len(results) > 1 {
+			known, err := m.record(results[0], last)
+			if err != nil {
+				m.broken(r, "its storages end early")
+				return rest, nil
+			}
+			if known {
+				last = 0
+				continue
+			}
+		}
 		if len(results) > 0 {
 			m.in.fill(scan.HeadBytes)
 			head := m.in.buf[m.in.pos:]
@@ -177,6 +193,7 @@ func (m *machine) all(r *scan.Report) (int64, error) {
 		}
 		v, err := m.run()
 		m.judge.finish()
+		last = v
 		if len(results) < 6 {
 			results = append(results, v)
 			if v.kind() == list {
