@@ -190,8 +190,11 @@ func (w *work) file(ctx context.Context, f *File) (status Status, format string,
 		if s.Describe().Last || !s.Match(p) {
 			continue
 		}
-		name, before := s.Describe().Name, len(r.extents)
+		name, before, told := s.Describe().Name, len(r.extents), r.children
 		err := w.scan(ctx, s, f, r)
+		if err == nil && len(r.extents) == before && r.children == told && told == "" {
+			continue // it was something else
+		}
 		if format == "" {
 			format = name
 		} else {

@@ -148,6 +148,8 @@ func crafted() map[string][]byte {
 	out["harmless-then-broken"] = join(good, evil[:len(evil)-1], []byte("\xff"))
 	out["protocol-0-as-text"] = []byte("cos\nsystem\n(S'echo pwned'\ntR.")
 	out["protocol-0-and-more-text"] = []byte("cos\nsystem\n(S'echo pwned'\ntR.\nand this is a readme.\n")
+	out["number-that-ends-at-a-zero"] = []byte("I7\x00more\n0I\x00\n0F1\x00x\n0cos\nsystem\n(S'echo pwned'\ntR.")
+	out["memo-index-that-ends-at-a-zero"] = []byte("S'os'\np1\x00x\n0S'system'\np2\x00\n0g1\x00y\ng2\n\x93(S'echo pwned'\ntR.")
 	out["windows-name"] = []byte("cnt\nsystem\n(Vecho pwned\ntR.")
 	out["prefix"] = join(bytes.Repeat([]byte{0, 1}, 100), evil)
 	out["prefix-long"] = join(bytes.Repeat([]byte{0, 1}, 100_000), evil)

@@ -48,6 +48,20 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
+// The length of a header is no opcode.
+func TestHeadersOfAnyLength(t *testing.T) {
+	r := &scan.Runner{Scanners: All()}
+	for _, c := range corpus.SafetensorsOfAnyLength() {
+		result, err := r.Content(t.Context(), c.Name, bytes.NewReader(c.Data), int64(len(c.Data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result.Status != c.Want || result.Format != "safetensors" {
+			t.Errorf("%s: %s as %s: %q", c.Name, result.Status, result.Format, result.Findings)
+		}
+	}
+}
+
 // TestAdvisories holds that each case that docs/scan-advisories.md names is in the corpus,
 // which TestCorpus holds to be found.
 func TestAdvisories(t *testing.T) {

@@ -21,6 +21,7 @@ type input struct {
 	end   bool        // nothing comes after the window
 	err   error       // what reading ended with, if not the end
 	arena []byte      // texts, where at is nil
+	high  bool        // the last line that was longer than a window has bytes beyond ASCII
 }
 
 const (
@@ -130,7 +131,9 @@ func (in *input) line() (line []byte, length int64, err error) {
 		return nil, 0, in.short()
 	}
 	line = bytes.Clone(in.buf)
+	in.high = !ascii(line)
 	for i < 0 {
+		in.high = in.high || !ascii(in.buf[in.pos:])
 		length += int64(len(in.buf) - in.pos)
 		in.pos = len(in.buf)
 		if !in.fill(1) {
@@ -138,8 +141,18 @@ func (in *input) line() (line []byte, length int64, err error) {
 		}
 		i = bytes.IndexByte(in.buf, '\n')
 	}
+	in.high = in.high || !ascii(in.buf[:i])
 	in.pos = i + 1
 	return line, length + int64(i), nil
+}
+
+func ascii(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // keep makes a value of a text of n bytes that begins at the position, and goes over it.

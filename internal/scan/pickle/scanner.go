@@ -54,7 +54,7 @@ func (Scanner) Match(p scan.Probe) bool {
 // later, or opcodes that come to something. Text can be opcodes for a while by accident, so
 // an import alone is enough only where it is of something that is known.
 func begins(ctx context.Context, head []byte, all bool) bool {
-	if len(head) >= 2 && head[0] == '\x80' && head[1] <= 5 {
+	if len(head) >= 2 && head[0] == '\x80' && head[1] <= 5 && (len(head) == 2 || bytes.IndexByte(opcodes, head[2]) >= 0) {
 		return true
 	}
 	if bytes.HasPrefix(head, []byte("PK")) {
@@ -71,6 +71,9 @@ func begins(ctx context.Context, head []byte, all bool) bool {
 	}
 	return errors.Is(err, errEnd) && !all && len(head) > 0 || errors.Is(err, errLarge)
 }
+
+// opcodes are all that there are (Lib/pickletools.py).
+var opcodes = []byte("(.012BCFGIJKLMNPQRSTUVX]abcdeghijloprstuq})\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\x97\x98")
 
 // trialOf makes a machine that reports nothing, and notes whether the bytes come to act.
 func trialOf(ctx context.Context, data []byte, acted *bool) *machine {
@@ -205,6 +208,8 @@ func (m *machine) all(r *scan.Report) (int64, error) {
 		case err == nil:
 		case m.ctx.Err() != nil:
 			return start, m.ctx.Err()
+		case start == 0 && m.inert():
+			return 0, nil // binary content that begins as opcodes do by accident
 		case errors.As(err, &fault), errors.Is(err, errEnd):
 			m.broken(r, err.Error())
 			return rest, nil // what comes after it is read by nobody
@@ -212,6 +217,18 @@ func (m *machine) all(r *scan.Report) (int64, error) {
 			return rest, err
 		}
 	}
+}
+
+// inert reports whether nothing came of a stream, and it has bytes that no program writes
+// into one: then it may be another format's, and if it is none's it is undecided as that.
+func (m *machine) inert() bool {
+	in := m.in
+	if m.judge.acted || m.calls > 0 || len(m.judge.globals) > 0 || len(m.judge.told) > 0 || in.at == nil {
+		return false
+	}
+	head := make([]byte, 16)
+	n, _ := in.at.ReadAt(head, 0)
+	return n == len(head) && head[0] != '\x80' && bytes.Count(head, []byte{0}) >= 4
 }
 
 // broken reports a stream that ends with an error, as an unpickler would. What ran before
