@@ -77,8 +77,8 @@ func SafetensorsOfAnyLength() []Case {
 			continue // but for those that begin as the header of a pickle
 		}
 		out = append(out, Case{fmt.Sprintf("safetensors/length %d", len(header)), safetensors(header, 16384), scan.Clean, "", false})
-		if n < 256 && n%8 == 0 {
-			long := strings.Replace(header, `"a":`, `"__metadata__":{"x":"`+strings.Repeat("words ", 10+n/8%2*30_000)+`"},"a":`, 1)
+		if n < 256 && len(header)%8 == 0 { // as writers fill it up
+			long := strings.Replace(header, `"a":`, `"__metadata__":{"x":"`+strings.Repeat("words ", 4*(1+n/8%2*7_500))+`"},"a":`, 1)
 			out = append(out, Case{fmt.Sprintf("safetensors/length %d, longer", len(long)), safetensors(long, 16384), scan.Clean, "", false})
 		}
 	}

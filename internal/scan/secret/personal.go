@@ -15,7 +15,7 @@ var personal = []struct {
 	check func(string) bool
 }{
 	{"an e-mail address", []string{"@"}, regexp.MustCompile(`(?i)\b[a-z0-9][a-z0-9._%+-]{0,63}@(?:[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?\.){1,8}[a-z]{2,18}\b`), address},
-	{"a telephone number", []string{"+"}, regexp.MustCompile(`(?:(?i:tel|phone|telephone|mobile)\W{1,4}|\B)\+[1-9][0-9]{0,2}(?:[ ./-]{1,2}\(?[0-9]{2,5}\)?){2,5}(?:[^\w.]|$)`), telephone},
+	{"a telephone number", []string{"+"}, regexp.MustCompile(`(?:(?i:tel|phone|telephone|mobile)\W{1,4}|\B)\+[1-9][0-9]{0,2}(?:[ ./-]{1,2}\(?[0-9]{1,5}\)?){2,6}(?:[^\w.]|$)`), telephone},
 	{"the number of a bank account (IBAN)", nil, regexp.MustCompile(`\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b`), iban},
 	{"the name of a user, in the path of a home folder", []string{"/home/", "/Users/", `\Users\`}, regexp.MustCompile(`(?:(?:^|[\s"'=(:,;\[])/home/|(?:^|[\s"'=(:,;\[])/Users/|\b[A-Za-z]:\\+Users\\+)([A-Za-z][\w.-]{1,31})[/\\]`), home},
 }
