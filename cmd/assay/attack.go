@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +32,8 @@ type attackFlags struct {
 	seed               uint64
 	format             string
 	settings           builtin.Settings
+	transfer           transferFlags
+	text               textFlags
 	given              []string // of the settings, by their flags
 }
 
@@ -54,6 +55,10 @@ it left unbroken. Its losses that compare three or four scores give way to the
 margin between two where a model has fewer classes. All gradients are those of
 logits, where a model makes probabilities of them at its end.
 
+A model of texts is attacked with --tokenizer, by methods of its own (see
+--method): up to --words of a text's words are replaced by --synonyms or by words
+near them in --embeddings, or misspelt by --edits. There is no eps then.
+
 What an attack does not find is no proof that it is not there: assay assess also
 checks whether the attack could have found it.`,
 		Example: `  assay attack --model model.onnx --data examples/diagnosis/breast_cancer.csv --label diagnosis --method pgd --unit std --eps 0.3
@@ -66,21 +71,29 @@ checks whether the attack could have found it.`,
 					f.given = append(f.given, name)
 				}
 			}
+			if f.text.tokenizer != "" {
+				return f.runText(c, u)
+			}
+			if err := f.text.unused(c); err != nil {
+				return err
+			}
 			return f.run(c.Context(), u)
 		},
 	}
 	f.data.add(c)
+	f.transfer.add(c)
+	f.text.add(c)
 	s := c.Flags()
 	s.StringVar(&f.model, "model", "", "the ONNX model")
 	s.StringVar(&f.data.labelFile, "labels", "", "a file of labels beside the data (IDX or NPY), as --label-file")
-	s.StringVar(&f.method, "method", "", methodNames())
+	s.StringVar(&f.method, "method", "", methodNames()+"; of texts: "+strings.Join(builtin.TextMethodNames(), ", "))
 	s.StringVar(&f.norm, "norm", string(method.Linf), "of the perturbation: Linf or L2")
 	s.Float64Var(&f.eps, "eps", 0, "the largest perturbation")
 	s.StringVar(&f.unit, "unit", string(method.Raw), "of eps: raw (the data's own), range or std (of each feature)")
 	s.IntVar(&f.groups, "groups", 0, "how many categorical features may change, beside eps")
-	s.IntVar(&f.settings.Steps, "steps", 0, "of pgd (40), and of apgd-ce, apgd-dlr, apgd-t and fab-t (100)")
+	s.IntVar(&f.settings.Steps, "steps", 0, "of pgd and transfer (40), and of apgd-ce, apgd-dlr, apgd-t and fab-t (100)")
 	s.Float64Var(&f.settings.Step, "step-size", 0, "of pgd, as a part of eps (2.5 by the steps)")
-	s.IntVar(&f.settings.Restarts, "restarts", 0, "of pgd (2), and of apgd-ce, apgd-dlr and apgd-t (1)")
+	s.IntVar(&f.settings.Restarts, "restarts", 0, "of pgd (2), of transfer (4), and of apgd-ce, apgd-dlr and apgd-t (1)")
 	s.StringVar(&f.loss, "loss", "", "of pgd: cross-entropy, margin or dlr (cross-entropy)")
 	s.IntVar(&f.settings.Queries, "queries", 0, "for each unit, of square and hopskipjump (5000)")
 	s.IntVar(&f.settings.Draws, "draws", 0, "for each unit, of noise (1000)")
@@ -89,7 +102,7 @@ checks whether the attack could have found it.`,
 	s.IntVar(&f.threads, "threads", 0, "processors to use (all)")
 	s.StringVar(&f.out, "out", "", "an NPZ file for the adversarial examples, as records of the data")
 	s.StringVar(&f.format, "format", "text", "of the result: text or json")
-	for _, name := range []string{"model", "method", "eps"} {
+	for _, name := range []string{"model", "method"} {
 		c.MarkFlagRequired(name)
 	}
 	return c
@@ -117,6 +130,7 @@ type attackReport struct {
 	Lower          float64      `json:"lower"`
 	Upper          float64      `json:"upper"`
 	Queries        int          `json:"queries"`
+	Extraction     int          `json:"extraction_queries,omitempty"` // that went into surrogates, once for all units
 	Seconds        float64      `json:"seconds"`
 	Units          []attackUnit `json:"units"`
 }
@@ -151,6 +165,12 @@ func (f *attackFlags) run(ctx context.Context, u *ui) error {
 		return fmt.Errorf("%s: %w", f.model, err)
 	}
 	defer t.Close()
+	if f.method == "transfer" {
+		defer f.transfer.close()
+		if f.settings.Surrogates, err = f.surrogates(ctx, u, t, records); err != nil {
+			return err
+		}
+	}
 	attack, err := f.prepare(u, t, records)
 	if err != nil {
 		return err
@@ -192,6 +212,9 @@ func (f *attackFlags) check() error {
 	}
 	if !slices.Contains(method.Scalings(), method.Scaling(f.unit)) {
 		return usagef("--unit %s: use raw, range or std", f.unit)
+	}
+	if err := f.transfer.check(f.method); err != nil {
+		return err
 	}
 	f.settings.Loss = model.Loss(f.loss)
 	_, err := builtin.Find(f.method, f.settings, f.given)
@@ -258,7 +281,7 @@ func (f *attackFlags) prepare(u *ui, t *target.Model, records *dataset.Dataset) 
 		return nil, fmt.Errorf("%s follows gradients, and %s has none: %w", f.method, f.model, t.NoGradient)
 	}
 	a.target.Domain = rows.Domain(domain)
-	order := rand.New(rand.NewPCG(f.seed, 0)).Perm(records.Len())
+	order := f.order(records.Len())
 	for _, i := range order[:min(poolSize, len(order))] {
 		a.target.Pool = append(a.target.Pool, rows.Row(records.Record(i)))
 	}
@@ -286,7 +309,7 @@ func (a *attack) run(ctx context.Context, u *ui) ([]method.Result, error) {
 }
 
 func (f *attackFlags) report(results []method.Result, took time.Duration) (*attackReport, error) {
-	r := &attackReport{Method: f.method, Norm: method.Norm(f.norm), Eps: f.eps, N: len(results), Seconds: took.Seconds(), Units: []attackUnit{}}
+	r := &attackReport{Method: f.method, Norm: method.Norm(f.norm), Eps: f.eps, N: len(results), Extraction: f.transfer.spent, Seconds: took.Seconds(), Units: []attackUnit{}}
 	correct, robust := 0, 0
 	for _, unit := range results {
 		if unit.Correct {
@@ -339,6 +362,9 @@ func (u *ui) attacked(f *attackFlags, r *attackReport) {
 		u.row("broken", "%s", text)
 	}
 	u.row("queries", "%d, in %.1f s", r.Queries, r.Seconds)
+	if r.Extraction > 0 {
+		u.row("extraction", "%d queries before, once for all units", r.Extraction)
+	}
 	if f.out != "" {
 		u.row("written", "%s", f.out)
 	}

@@ -24,6 +24,8 @@ type Settings struct {
 
 	Shape  []int64 // of one row of the model
 	Layout model.Layout
+
+	Surrogates []model.Differentiable // whose gradients are followed in place of the model's
 }
 
 // Method is a method by name.
@@ -46,6 +48,10 @@ func Methods() []Method {
 			New: func(s Settings) []method.Method { return one(evasion.Noise{Draws: s.Draws}) }},
 		{Name: "hopskipjump", Summary: "follows the boundary by decisions alone", Takes: []string{"queries"},
 			New: func(s Settings) []method.Method { return one(evasion.HopSkipJump{Queries: s.Queries, Draws: 100}) }},
+		{Name: "transfer", Summary: "adversarial examples of surrogates, by their gradients", Takes: []string{"steps", "restarts"}, Usual: Settings{Restarts: 4},
+			New: func(s Settings) []method.Method {
+				return one(evasion.Transfer{Surrogates: s.Surrogates, Steps: s.Steps, Restarts: s.Restarts})
+			}},
 		{Name: "square", Summary: "random search by scores", Takes: []string{"queries"},
 			New: func(s Settings) []method.Method {
 				return one(evasion.Square{Queries: s.Queries, Share: 0.8, Shape: s.Shape, Layout: s.Layout})
