@@ -24,7 +24,7 @@ const (
 var headers = map[string]func(size int64) []byte{
 	"safetensors": func(size int64) []byte {
 		h := fmt.Sprintf(`{"a":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}`, size, size)
-		h += strings.Repeat(" ", 7-(len(h)+7)%8) // as writers fill it up
+		h += strings.Repeat(" ", 96-len(h))
 		return append(binary.LittleEndian.AppendUint64(nil, uint64(len(h))), h...)
 	},
 	"gguf": func(size int64) []byte {

@@ -21,7 +21,6 @@ type input struct {
 	end   bool        // nothing comes after the window
 	err   error       // what reading ended with, if not the end
 	arena []byte      // texts, where at is nil
-	high  bool        // the last line that was longer than a window has bytes beyond ASCII
 }
 
 const (
@@ -131,9 +130,7 @@ func (in *input) line() (line []byte, length int64, err error) {
 		return nil, 0, in.short()
 	}
 	line = bytes.Clone(in.buf)
-	in.high = !ascii(line)
 	for i < 0 {
-		in.high = in.high || !ascii(in.buf[in.pos:])
 		length += int64(len(in.buf) - in.pos)
 		in.pos = len(in.buf)
 		if !in.fill(1) {
@@ -141,9 +138,43 @@ func (in *input) line() (line []byte, length int64, err error) {
 		}
 		i = bytes.IndexByte(in.buf, '\n')
 	}
-	in.high = in.high || !ascii(in.buf[:i])
 	in.pos = i + 1
 	return line, length + int64(i), nil
+}
+
+var (
+	errLong  = fault("a persistent id has more than %d bytes", maxLong)
+	errASCII = fault("a persistent id is no ASCII, as protocol 0 needs it")
+)
+
+const maxLong = 1 << 20
+
+// asciiLine reads up to a newline, and no further than to what is no ASCII, as Python goes
+// no further with a persistent id. Of a longer one than a window the first part is given.
+func (in *input) asciiLine() ([]byte, error) {
+	var line []byte
+	for length := 0; ; {
+		if in.pos == len(in.buf) && !in.fill(1) {
+			return nil, in.short()
+		}
+		part := in.buf[in.pos:]
+		i := bytes.IndexByte(part, '\n')
+		if i >= 0 {
+			part = part[:i]
+		}
+		if !ascii(part) {
+			return nil, errASCII
+		}
+		line = append(line, part[:min(len(part), window-len(line))]...)
+		in.pos += len(part)
+		if i >= 0 {
+			in.pos++
+			return line, nil
+		}
+		if length += len(part); length > maxLong {
+			return nil, errLong
+		}
+	}
 }
 
 func ascii(b []byte) bool {

@@ -2,6 +2,7 @@ package pickle
 
 import (
 	"encoding/binary"
+	"errors"
 	"strconv"
 	"strings"
 )
@@ -297,12 +298,12 @@ func (m *machine) resolve(op byte) error {
 		}
 		m.push(m.judge.extension(code, names[op]))
 	case 'P':
-		line, length, err := m.in.line()
+		line, err := m.in.asciiLine()
+		if errors.Is(err, errLong) {
+			m.judge.acted = true // a loader reads on, and nobody knows to what
+		}
 		if err != nil {
 			return err
-		}
-		if !ascii(line) || length > int64(len(line)) && m.in.high {
-			return fault("a persistent id is no ASCII, as protocol 0 needs it")
 		}
 		m.push(m.judge.persistentText(string(line)))
 	case 'Q':
