@@ -234,6 +234,9 @@ func newRun(t Target, a Attacker, methods []Method, inputs []Input, o Options) (
 	if err := a.validate(); err != nil {
 		return nil, err
 	}
+	if err := t.Domain.priced(a.Norm); err != nil {
+		return nil, err
+	}
 	if err := r.describe(methods); err != nil {
 		return nil, err
 	}
@@ -264,8 +267,8 @@ func newRun(t Target, a Attacker, methods []Method, inputs []Input, o Options) (
 }
 
 func (a Attacker) validate() error {
-	if a.Norm != Linf && a.Norm != L2 {
-		return fmt.Errorf("the norm %q is not known: use one of %q", a.Norm, Norms())
+	if !slices.Contains(Budgets(), a.Norm) {
+		return fmt.Errorf("the norm %q is not known: use one of %q", a.Norm, Budgets())
 	}
 	if !(a.Eps >= 0) || math.IsInf(a.Eps, 0) {
 		return fmt.Errorf("a perturbation of at most %g is not possible: eps must be finite and not negative", a.Eps)

@@ -19,8 +19,11 @@ import (
 func (s *Space) Project(x []float32) {
 	s.projectGroups(x)
 	s.Domain.plain(func(i int) { x[i] = s.clip(i, x[i]) })
-	if s.Norm == L2 {
+	switch s.Norm {
+	case L2:
 		s.shrinkToBall(x)
+	case Cost:
+		s.shrinkToCost(x)
 	}
 	s.repair(x)
 }
@@ -32,8 +35,14 @@ func (s *Space) clip(i int, v float32) float32 {
 		return clean
 	}
 	low, high := max(min(d.Low[i], clean), -math.MaxFloat32), min(max(d.High[i], clean), math.MaxFloat32)
+	switch d.monotone(i) {
+	case Up:
+		low = clean
+	case Down:
+		high = clean
+	}
 	v = min(max(v, low), high)
-	if s.Norm != L2 {
+	if s.Norm == Linf {
 		if by := s.offset(i, v); by > s.Eps || by < -s.Eps {
 			v = s.at(i, math.Copysign(s.Eps, by))
 		}
@@ -152,7 +161,7 @@ func (s *Space) choose(x []float32, changes []change) {
 	}
 	changes = slices.DeleteFunc(changes, func(c change) bool { return s.Domain.fixedGroup(c.group) })
 	slices.SortStableFunc(changes, func(a, b change) int { return cmp.Compare(b.gain, a.gain) })
-	for _, c := range changes[:min(len(changes), max(s.Groups, 0))] {
+	for _, c := range s.allowed(changes) {
 		clear(x[c.group.Start:c.group.End])
 		x[c.category] = 1
 	}

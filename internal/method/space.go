@@ -19,7 +19,8 @@ func Norms() []Norm { return []Norm{Linf, L2} }
 
 // Space is where an attacker may take one unit: within Eps of the clean input in a
 // norm, and within the domain. The distance of numbers is measured in the domain's
-// scale; a one-hot group that changed counts against Groups, not against Eps.
+// scale; a one-hot group that changed counts against Groups, not against Eps. With
+// Cost, Eps is a budget from which the changes of numbers and of groups are paid.
 //
 // The clean input is always inside, even where it leaves the domain itself: limits
 // reach as far as it does, and a relation that it violates binds nobody.
@@ -32,7 +33,7 @@ type Space struct {
 }
 
 // Distance is how far a row is from the clean input in the norm, in the domain's
-// scale. Groups do not count.
+// scale; of Cost it is what the changes cost together. Groups count for Cost alone.
 func (s *Space) Distance(x []float32) float64 {
 	sum, largest := 0.0, 0.0
 	s.Domain.plain(func(i int) {
@@ -40,8 +41,11 @@ func (s *Space) Distance(x []float32) float64 {
 		sum += d * d
 		largest = math.Max(largest, math.Abs(d)) // of NaN it is NaN
 	})
-	if s.Norm == L2 {
+	switch s.Norm {
+	case L2:
 		return math.Sqrt(sum)
+	case Cost:
+		return s.cost(x)
 	}
 	return largest
 }
@@ -70,6 +74,10 @@ func (s *Space) Contains(x []float32) error {
 			return fmt.Errorf("number %d is %g, below its limit by %g", i, v, float64(d.Low[i])-float64(v))
 		case v > max(d.High[i], clean):
 			return fmt.Errorf("number %d is %g, above its limit by %g", i, v, float64(v)-float64(d.High[i]))
+		case d.monotone(i) == Up && v < clean:
+			return fmt.Errorf("number %d can only go up, and went from %g to %g", i, clean, v)
+		case d.monotone(i) == Down && v > clean:
+			return fmt.Errorf("number %d can only go down, and went from %g to %g", i, clean, v)
 		case d.integer(i) && float64(v) != math.Trunc(float64(v)):
 			return fmt.Errorf("number %d is %g, not a whole number", i, v)
 		}
@@ -111,7 +119,7 @@ func (s *Space) containsGroups(x []float32) error {
 			return fmt.Errorf("numbers %d to %d are a fixed group, and changed", g.Start, g.End-1)
 		}
 	}
-	if changed > s.Groups {
+	if s.Norm != Cost && changed > s.Groups { // whose changes Distance counts
 		return fmt.Errorf("%d one-hot groups changed, %d more than allowed", changed, changed-s.Groups)
 	}
 	return nil

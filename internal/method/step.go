@@ -8,10 +8,14 @@ import (
 
 // Step moves a row up a slope by size, in the domain's scale, and projects it: the
 // steepest ascent in the norm. For Linf every number moves by size, for L2 all
-// together do. A whole number moves by at least 1 where it moves at all, in L2 that
+// together do, for Cost those that gain most for what they cost (stepCost). A whole number moves by at least 1 where it moves at all, in L2 that
 // with the longest step of those that Eps lets move. Groups take the categories of the greatest gain
 // to first order (HotFlip: Ebrahimi et al. 2018, arXiv:1712.06751, section 3), as many of them as may change.
 func (s *Space) Step(x, slope []float32, size float64) {
+	if s.Norm == Cost {
+		s.stepCost(x, slope, size)
+		return
+	}
 	s.stepGroups(x, slope)
 	d := s.Domain
 	length, top := 0.0, -1
@@ -96,7 +100,11 @@ func (s *Space) Random(r *rand.Rand, x []float32) {
 		s.Domain.plain(func(i int) { x[i] = s.randomBetween(r, i) })
 	}
 	groups := s.Domain.Groups
-	for _, k := range r.Perm(len(groups))[:min(len(groups), max(s.Groups, 0))] {
+	most := s.Groups
+	if s.Norm == Cost { // any number of them, while they can be paid
+		most = r.IntN(len(groups) + 1)
+	}
+	for _, k := range r.Perm(len(groups))[:min(len(groups), max(most, 0))] {
 		g := groups[k]
 		clear(x[g.Start:g.End])
 		x[g.Start+r.IntN(g.End-g.Start)] = 1

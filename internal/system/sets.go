@@ -58,6 +58,7 @@ func Sets() strict.Sets {
 	add(sets, Public, Partners, Internal)
 	add(sets, Test, Training, Validation, Reference)
 	add(sets, Linf, L2)
+	add(sets, dataset.Increasing, dataset.Decreasing)
 	add(sets, Raw, Share, Std)
 	add(sets, assay.Vulnerabilities()...)
 	add(sets, assay.Cells()...)
