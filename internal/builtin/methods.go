@@ -10,6 +10,7 @@ import (
 	"assay/internal/method"
 	"assay/internal/method/evasion"
 	"assay/internal/model"
+	"assay/internal/trees"
 )
 
 // Settings are what the methods can be told, each of which some take. A zero stands for
@@ -21,6 +22,11 @@ type Settings struct {
 	Loss     model.Loss // that gradients are followed of
 	Queries  int        // of a search without gradients
 	Draws    int        // at random
+	Work     int        // pairs of boxes of leaves
+	Beam     int        // rows that a search goes on from
+
+	Trees   *trees.Ensemble // of the model, nil where it has none
+	NoTrees error           // why
 
 	Shape  []int64 // of one row of the model
 	Layout model.Layout
@@ -31,6 +37,7 @@ type Method struct {
 	Name    string
 	Summary string
 	Takes   []string // of the settings, by their flags
+	Trees   bool     // it is for ensembles of decision trees alone
 	Usual   Settings // where they are not those of all methods
 	New     func(Settings) []method.Method
 }
@@ -74,6 +81,10 @@ func Methods() []Method {
 			}},
 		{Name: "autoattack", Summary: "AutoAttack's standard version: apgd-ce, apgd-t, fab-t and square, until one succeeds",
 			New: func(s Settings) []method.Method { return evasion.AutoAttack(s.Shape, s.Layout) }},
+		{Name: "tree-leaf", Summary: "goes from box to box of the leaves of trees, towards the input", Takes: []string{"restarts"}, Usual: Settings{Restarts: 20}, Trees: true,
+			New: func(s Settings) []method.Method { return one(trees.Leaves{Ensemble: s.Trees, Starts: s.Restarts}) }},
+		{Name: "tree-exact", Summary: "the nearest adversarial example of trees, or that there is none", Takes: []string{"work"}, Trees: true,
+			New: func(s Settings) []method.Method { return one(trees.Exact{Ensemble: s.Trees, Work: s.Work}) }},
 	}
 }
 
@@ -89,6 +100,9 @@ func Find(name string, s Settings, given []string) ([]method.Method, error) {
 			if !slices.Contains(m.Takes, flag) {
 				return nil, fmt.Errorf("%s has no %s to be set: %s", name, flag, takes(m))
 			}
+		}
+		if m.Trees && s.NoTrees != nil {
+			return nil, fmt.Errorf("%s is for models of decision trees: %w", name, s.NoTrees)
 		}
 		if err := s.complete(m.Usual); err != nil {
 			return nil, err
@@ -114,6 +128,7 @@ func (s *Settings) complete(usual Settings) error {
 	}{
 		{&s.Steps, cmp.Or(usual.Steps, 40), 1e6, "steps"}, {&s.Restarts, cmp.Or(usual.Restarts, 2), 1e6, "restarts"},
 		{&s.Queries, 5000, 1e9, "queries"}, {&s.Draws, 1000, 1e9, "draws"},
+		{&s.Work, 2e6, 1e12, "pairs of boxes of work"}, {&s.Beam, 10, 1e4, "rows of a beam"},
 	} {
 		if *v.value == 0 {
 			*v.value = v.usual

@@ -291,7 +291,7 @@ func (r *run) describe(methods []Method) error {
 		if !r.attacker.Access.Includes(d.Access) {
 			return fmt.Errorf("the method %s needs access to %s, and the attacker has access to %s: leave it out, or rate the attacker higher", d.Name, d.Access, r.attacker.Access)
 		}
-		if d.Access == assay.Gradients && r.target.Gradient == nil {
+		if d.Access == assay.Gradients && !d.Reads && r.target.Gradient == nil {
 			return fmt.Errorf("the method %s needs gradients, and the model gives none: use methods that need scores or labels", d.Name)
 		}
 		r.descriptions = append(r.descriptions, d)

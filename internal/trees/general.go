@@ -140,11 +140,12 @@ func (l *lists) readMembers(n *onnx.Node) error {
 func (l *lists) tree(root int64, seen []bool) (tree, error) {
 	t := tree{{}}
 	type todo struct {
-		from int64
-		leaf bool
-		to   int32
+		from  int64
+		leaf  bool
+		to    int32
+		depth int
 	}
-	for stack := []todo{{root, false, 0}}; len(stack) > 0; {
+	for stack := []todo{{root, false, 0, 0}}; len(stack) > 0; {
 		next := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
 		i := next.from
@@ -161,14 +162,16 @@ func (l *lists) tree(root int64, seen []bool) (tree, error) {
 		if seen[i] {
 			return nil, fmt.Errorf("node %d is below two others, or below itself", i)
 		}
-		seen[i] = true
+		if seen[i] = true; next.depth > maxDepth {
+			return nil, fmt.Errorf("node %d is deeper than %d nodes, and such trees are not read", i, maxDepth)
+		}
 		yes, no := int32(len(t)), int32(len(t)+1)
 		t = append(t, node{}, node{})
 		t[next.to] = node{
 			mode: mode(l.modes[i]), feature: int32(min(max(l.features[i], -1), math.MaxInt32)), value: float32(l.splits[i]),
 			members: l.members[i], missing: len(l.missing) > 0 && l.missing[i] != 0, yes: yes, no: no,
 		}
-		stack = append(stack, todo{l.no[i], l.noLeaf[i] != 0, no}, todo{l.yes[i], l.yesLeaf[i] != 0, yes})
+		stack = append(stack, todo{l.no[i], l.noLeaf[i] != 0, no, next.depth + 1}, todo{l.yes[i], l.yesLeaf[i] != 0, yes, next.depth + 1})
 	}
 	return t, nil
 }

@@ -21,6 +21,9 @@ const (
 // maxNodes is how many nodes an ensemble may have: more than any that is known, and few enough to be held.
 const maxNodes = 1 << 24
 
+// maxDepth is how deep a tree may be: deeper than any that is learnt, and few enough for a search that goes down.
+const maxDepth = 4096
+
 // Read gives the ensemble that a model consists of: its input, one ensemble of float32 trees, and
 // what changes no order of the classes. The error says what else it has. Nothing that the file claims is believed: each tree
 // must be one, every number and target within the row and the sums.
@@ -258,17 +261,20 @@ func one(ids []int64) bool {
 func (c *classic) tree(root int, weights [][]weight, seen []bool) (tree, error) {
 	t := tree{{}}
 	type todo struct {
-		from int   // in the lists
-		to   int32 // in the tree
+		from  int   // in the lists
+		to    int32 // in the tree
+		depth int
 	}
-	for stack := []todo{{root, 0}}; len(stack) > 0; {
+	for stack := []todo{{root, 0, 0}}; len(stack) > 0; {
 		next := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
 		i := next.from
 		if seen[i] {
 			return nil, fmt.Errorf("node %d is below two others, or below itself", c.ids[i])
 		}
-		seen[i] = true
+		if seen[i] = true; next.depth > maxDepth {
+			return nil, fmt.Errorf("node %d is deeper than %d nodes, and such trees are not read", c.ids[i], maxDepth)
+		}
 		n := node{feature: int32(min(max(c.features[i], -1), math.MaxInt32)), value: c.values[i], missing: len(c.missing) > 0 && c.missing[i] != 0}
 		at := slices.Index(modes, c.modes[i])
 		if at < 0 || mode(at) == member {
@@ -288,7 +294,7 @@ func (c *classic) tree(root int, weights [][]weight, seen []bool) (tree, error) 
 				return nil, fmt.Errorf("node %d leads to node %d, which there is not", c.ids[i], branch.id)
 			}
 			*branch.to = int32(len(t))
-			stack = append(stack, todo{from, *branch.to})
+			stack = append(stack, todo{from, *branch.to, next.depth + 1})
 			t = append(t, node{})
 		}
 		t[next.to] = n
