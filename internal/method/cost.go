@@ -181,7 +181,6 @@ func (s *Space) stepCost(x, slope []float32, size float64) {
 	if s.cost(x) > s.Eps { // an old change of a group gives way to new ones
 		s.forget(x, from)
 	}
-	s.Project(x)
 }
 
 // moveBy moves number i in a direction as far as its limits and the money allow, and gives what it costs.

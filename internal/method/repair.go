@@ -82,3 +82,29 @@ func (s *Space) canLower(r Relation, k int, x []float32) bool {
 	}
 	return s.clip(i, to) != x[i]
 }
+
+// Tangent takes out of a slope what would leave relations that bind at a row, so that a step goes along them (Rosen
+// 1960, gradient projection): where one number must not exceed another and both are equal, up with both.
+func (s *Space) Tangent(x, slope []float32) {
+	for range s.Domain.Relations {
+		for _, r := range s.Domain.Relations {
+			if over, size := r.over(x); over < -1e-5*size || !r.Holds(s.Clean) {
+				continue
+			}
+			along, norm := 0.0, 0.0
+			for k, i := range r.Of {
+				if _, grouped := s.groupOf(i); !grouped && !s.Domain.fixed(i) {
+					scale := float64(s.Domain.Scale[i])
+					along += r.Weights[k] * float64(slope[i]) * scale * scale
+					norm += r.Weights[k] * r.Weights[k] * scale * scale
+				}
+			}
+			if !(along > 0 && norm > 0) {
+				continue
+			}
+			for k, i := range r.Of {
+				slope[i] -= float32(along / norm * r.Weights[k])
+			}
+		}
+	}
+}

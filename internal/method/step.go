@@ -12,6 +12,12 @@ import (
 // with the longest step of those that Eps lets move. Groups take the categories of the greatest gain
 // to first order (HotFlip: Ebrahimi et al. 2018, arXiv:1712.06751, section 3), as many of them as may change.
 func (s *Space) Step(x, slope []float32, size float64) {
+	s.Move(x, slope, size)
+	s.Project(x)
+}
+
+// Move is a step without the projection.
+func (s *Space) Move(x, slope []float32, size float64) {
 	if s.Norm == Cost {
 		s.stepCost(x, slope, size)
 		return
@@ -41,7 +47,6 @@ func (s *Space) Step(x, slope []float32, size float64) {
 		}
 		x[i] = float32(min(max(float64(x[i])+by, -math.MaxFloat32), math.MaxFloat32))
 	})
-	s.Project(x)
 }
 
 // steepness is the length of the slope, and the whole number along which it is
