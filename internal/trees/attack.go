@@ -22,7 +22,7 @@ var errNone = errors.New("it was given no trees")
 // Describe tells what the method is. It reads the model's file, as an attacker with gradients can.
 func (m Exact) Describe() method.Description {
 	return method.Description{
-		Name: "tree-exact", Access: assay.Gradients, Reads: true,
+		Name: "tree-exact", Access: assay.Gradients, Reads: true, Iterative: true,
 		Settings:  []method.Setting{{Name: "work", Value: float64(m.Work)}},
 		Reference: "Kantchelian et al. 2016 (arXiv:1509.07892), section 4, by branch and bound with the bounds of Chen et al. 2019 (arXiv:1906.03849), section 3",
 	}
