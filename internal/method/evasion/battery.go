@@ -34,6 +34,13 @@ type Battery struct {
 	Shape    []int64      // of one row of the model
 	Layout   model.Layout // of its values
 
+	// Trees are the methods that read the trees which the model consists of, for an attacker who has its file; none
+	// where it is no such model.
+	Trees []method.Method
+
+	// TreesOf gives the same methods for another model of trees, that of the controls.
+	TreesOf func(m *onnx.Model) []method.Method
+
 	// Open makes a target of a model by the same means as the target under attack, without domain and pool;
 	// the function that it gives closes it. The controls attack a linear model with it.
 	Open func(ctx context.Context, m *onnx.Model) (method.Target, func(), error)
@@ -98,13 +105,13 @@ func (b *Battery) effort() Effort {
 
 // Methods gives the battery's methods for a target.
 func (b *Battery) Methods(t method.Target) []method.Method {
-	return Defaults(b.access(t), b.effort(), b.Shape, b.Layout)
+	return append(Defaults(b.access(t), b.effort(), b.Shape, b.Layout), b.tabularMethods(t)...)
 }
 
 // Most is the most queries that the battery asks about one unit of a target.
 func (b *Battery) Most(t method.Target) int {
 	e, access := b.effort(), b.access(t)
-	most := e.Draws + e.Queries
+	most := e.Draws + e.Queries + b.tabularMost(t)
 	if access.Includes(assay.Scores) {
 		most += e.Queries
 	}
@@ -121,7 +128,7 @@ func (b *Battery) Most(t method.Target) int {
 // Observe runs the battery on units. What it gives for a unit depends on the seed and
 // that unit alone, so that units can be observed in any parts and order.
 func (b *Battery) Observe(ctx context.Context, t method.Target, inputs []method.Input, o method.Options) ([]method.Result, error) {
-	results, err := method.Run(ctx, t, b.Attacker, b.Methods(t), inputs, o)
+	results, err := method.Run(ctx, t, b.attacker(), b.Methods(t), inputs, o)
 	if err != nil {
 		return nil, fmt.Errorf("attacking: %w", err)
 	}
