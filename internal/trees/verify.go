@@ -188,36 +188,6 @@ func (v *verifier) run() error {
 // done reports whether there is nothing more to look for.
 func (v *verifier) done() bool { return v.example != nil && !v.options.Nearest }
 
-// start is the sums of no trees.
-func (e *Ensemble) start() []float64 {
-	out := make([]float64, e.targets)
-	for k := range out {
-		switch e.by {
-		case smallest:
-			out[k] = math.Inf(1)
-		case largest:
-			out[k] = math.Inf(-1)
-		}
-	}
-	return out
-}
-
-// join gives the sums of two groups of trees together.
-func (e *Ensemble) join(a, b []float64) []float64 {
-	out := make([]float64, len(a))
-	for k := range out {
-		switch e.by {
-		case smallest:
-			out[k] = min(a[k], b[k])
-		case largest:
-			out[k] = max(a[k], b[k])
-		default:
-			out[k] = a[k] + b[k]
-		}
-	}
-	return out
-}
-
 // leaves gives the leaves of a tree that the region reaches.
 func (v *verifier) leaves(t tree) (group, error) {
 	var out group
@@ -485,33 +455,6 @@ func (v *verifier) try() error {
 		}
 	}
 	return nil
-}
-
-// sums are those of a row, in float64.
-func (e *Ensemble) sums(x []float32) []float64 {
-	total, one := e.start(), make([]float64, e.targets)
-	for _, t := range e.trees {
-		copy(one, e.start())
-		for _, w := range t[t.leafOf(x)].weights {
-			one[w.target] = float64(w.value)
-			if e.by == average {
-				one[w.target] /= float64(len(e.trees))
-			}
-		}
-		total = e.join(total, one)
-	}
-	return final(total)
-}
-
-// final is sums of all trees: 0 where no leaf has contributed.
-func final(sums []float64) []float64 {
-	out := slices.Clone(sums)
-	for k, v := range out {
-		if math.IsInf(v, 0) {
-			out[k] = 0
-		}
-	}
-	return out
 }
 
 // found takes note of the row, if it satisfies the relations or can be made to. What is looked for from there on is nearer.

@@ -93,12 +93,15 @@ func (g *grower) grow(of []int, depth int) *Node {
 	for _, j := range g.rand.Perm(len(g.table.Rows[0]))[:g.choose] {
 		sorted := slices.Clone(of)
 		slices.SortStableFunc(sorted, func(a, b int) int { return compare(g.table.Rows[a][j], g.table.Rows[b][j]) })
-		step := max(len(sorted)/16, 1)
-		for k := step; k < len(sorted); k += step {
-			a, b := g.table.Rows[sorted[k-1]][j], g.table.Rows[sorted[k]][j]
-			if a == b {
-				continue
+		var ends []int // of runs of equal values
+		for k := 1; k < len(sorted); k++ {
+			if g.table.Rows[sorted[k-1]][j] != g.table.Rows[sorted[k]][j] {
+				ends = append(ends, k)
 			}
+		}
+		for i := len(ends) / 32; i < len(ends); i += len(ends)/16 + 1 {
+			k := ends[i]
+			a, b := g.table.Rows[sorted[k-1]][j], g.table.Rows[sorted[k]][j]
 			if v := g.impurity(sorted[:k]) + g.impurity(sorted[k:]); v < best {
 				feature, value, best = j, a+(b-a)/2, v
 			}
