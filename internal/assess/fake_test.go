@@ -109,7 +109,7 @@ func (c *coins) Clean(_ context.Context, t *Test, units []int) ([]bool, error) {
 }
 
 func (c *coins) Present(_ context.Context, t *Test, seen []Observation, _ map[string]json.RawMessage) (*report.Test, error) {
-	return &report.Test{Attacker: []report.Fact{}, Methods: t.Outline.Methods, Budget: "eps", N: len(seen)}, nil
+	return &report.Test{Attacker: []report.Fact{}, Methods: t.Outline.Methods, N: len(seen)}, nil
 }
 
 const twoModels = `version: 1

@@ -133,10 +133,8 @@ type Test struct {
 	Data     string    `json:"data"`
 	Attacker []Fact    `json:"attacker"` // such as {"norm","Linf"}, in words for people
 	Methods  []Method  `json:"methods"`
-	Metric   string    `json:"metric,omitempty"` // what the curves' rates are
-	Budget   string    `json:"budget"`           // what the curves' horizontal axis is, with its unit
-	At       *float64  `json:"at,omitempty"`     // the budget that is decided on
-	Curves   []Curve   `json:"curves,omitempty"`
+	Plots    []Plot    `json:"plots,omitempty"`
+	Broken   []Broken  `json:"broken,omitempty"` // units, the most easily broken first
 	Examples []Example `json:"examples,omitempty"`
 	N        int       `json:"n"`
 	Correct  int       `json:"correct"` // units that the model gets right untouched
@@ -161,7 +159,24 @@ type Method struct {
 	Queries   int64  `json:"queries"`
 }
 
-// Curve is a success rate by budget, with its interval at each point.
+// Plot is rates by budget: curves that share their axes.
+type Plot struct {
+	Title  string   `json:"title"`            // such as "robust accuracy"
+	Metric string   `json:"metric,omitempty"` // what the rates are; the limits of decisions on it are drawn
+	Budget string   `json:"budget"`           // what the horizontal axis is, with its unit
+	At     *float64 `json:"at,omitempty"`     // the budget that is decided on
+	Note   string   `json:"note,omitempty"`   // what a reader must know of the curves, a sentence
+	Curves []Curve  `json:"curves"`
+}
+
+// Broken is a unit that was broken, and by which of the test's methods.
+type Broken struct {
+	Unit     int64    `json:"unit"` // number of the record in its source
+	Distance float64  `json:"distance"`
+	Methods  []string `json:"methods"`
+}
+
+// Curve is a rate by budget, with its interval at each point.
 type Curve struct {
 	Name       string  `json:"name"`                 // the method, or "worst case"
 	Confidence float64 `json:"confidence,omitempty"` // of each of a point's bounds

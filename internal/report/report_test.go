@@ -24,7 +24,7 @@ func TestCheck(t *testing.T) {
 		`the schema is ""`:                           func(d *report.Document) { d.Schema = "" },
 		"decisions[0].estimate is NaN":               func(d *report.Document) { *d.Decisions[0].Estimate = math.NaN() },
 		"decisions[0].costs[1].upper is +Inf":        func(d *report.Document) { *d.Decisions[0].Costs[1].Upper = math.Inf(1) },
-		"tests[0].at is -Inf":                        func(d *report.Document) { *d.Tests[0].At = math.Inf(-1) },
+		"tests[0].plots[0].at is -Inf":               func(d *report.Document) { *d.Tests[0].Plots[0].At = math.Inf(-1) },
 		`decisions[1].outcome: "fine" is no`:         func(d *report.Document) { d.Decisions[1].Outcome = "fine" },
 		`decisions[0].relation: "" is no relation`:   func(d *report.Document) { d.Decisions[0].Relation = "" },
 		`decisions[0].sampling.rule: "all" is no`:    func(d *report.Document) { d.Decisions[0].Sampling.Rule = "all" },

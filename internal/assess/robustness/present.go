@@ -12,7 +12,6 @@ import (
 	"assay/internal/method"
 	"assay/internal/model"
 	"assay/internal/report"
-	"assay/internal/stat"
 )
 
 // curveConfidence is that of the intervals in the curve, each for itself.
@@ -28,10 +27,9 @@ func (t *Tester) Present(ctx context.Context, test *assess.Test, observed []asse
 	if err != nil {
 		return nil, err
 	}
-	at := test.Attacker.Eps
 	r := &report.Test{
 		Attacker: facts(test.Attacker), Methods: slices.Clone(test.Outline.Methods),
-		Metric: "attack-success-rate", Budget: "eps, " + unitText(test.Attacker.Unit), At: &at, N: len(observed),
+		N: len(observed),
 	}
 	for i := range r.Methods {
 		m := &r.Methods[i]
@@ -49,47 +47,19 @@ func (t *Tester) Present(ctx context.Context, test *assess.Test, observed []asse
 		}
 		r.Queries += m.Queries
 	}
-	broken := 0
 	for _, d := range details {
 		if d.Result.Correct {
 			r.Correct++
-			if !d.Result.Robust {
-				broken++
-			}
 		}
 	}
-	if c := e.Controls; c != nil {
-		strongest := report.Curve{Name: "strongest", Confidence: curveConfidence}
-		for _, point := range c.Curve {
-			if !plotted(point.Eps, at) {
-				continue
-			}
-			if err := addPoint(&strongest, point.Eps, len(point.Broken), point.Units); err != nil {
-				return nil, err
-			}
-		}
-		r.Curves = append(r.Curves, strongest)
-	}
-	all := report.Curve{Name: "all methods", Confidence: curveConfidence}
-	if err := addPoint(&all, at, broken, r.Correct); err != nil {
+	if r.Plots, err = plots(test, e.Controls, details); err != nil {
 		return nil, err
 	}
-	r.Curves = slices.DeleteFunc(append(r.Curves, all), func(c report.Curve) bool { return len(c.Points) == 0 })
+	if r.Broken, err = p.broken(details); err != nil {
+		return nil, err
+	}
 	r.Examples, err = p.examples(details)
 	return r, err
-}
-
-// plotted reports whether an eps is near enough the attacker's to be drawn beside it: that
-// of the whole domain is for a check, not for a curve.
-func plotted(eps, at float64) bool { return eps <= 8*at }
-
-func addPoint(c *report.Curve, eps float64, k, n int) error {
-	if n == 0 {
-		return nil
-	}
-	bounds, err := stat.ClopperPearson(k, n, curveConfidence)
-	c.Points = append(c.Points, report.Point{Budget: eps, Rate: float64(k) / float64(n), Lower: bounds.Lower, Upper: bounds.Upper, Successes: k, N: n})
-	return err
 }
 
 func unitText(unit string) string {

@@ -170,9 +170,9 @@ func TestAxis(t *testing.T) {
 
 func TestPlot(t *testing.T) {
 	d := reporttest.Digits()
-	p := newPlot(d, &d.Tests[0], "p")
-	if len(p.Curves) != 6 || len(p.Limits) != 1 || p.Limits[0].Label != "limit: at most 15 %" || p.At == "" || p.Band == "" {
-		t.Fatalf("%d curves, limits %v, at %q, band %q", len(p.Curves), p.Limits, p.At, p.Band)
+	p := newPlot(d, d.Tests[0].ID, d.Tests[0].Plots[0], "p")
+	if len(p.Curves) != 6 || len(p.Limits) != 1 || p.Limits[0].Label != "limit: at most 15 %" || p.At == "" || p.Curves[0].Band == "" || p.Curves[1].Band != "" {
+		t.Fatalf("%d curves, limits %v, at %q, bands %q and %q", len(p.Curves), p.Limits, p.At, p.Curves[0].Band, p.Curves[1].Band)
 	}
 	// From (0, 0 %) along the axis, up to 4 of 240 at 1/64, and at last to the right end.
 	if !strings.HasPrefix(p.Curves[0].Path, "M52 262H") || !strings.HasSuffix(p.Curves[0].Path, "H530") {
@@ -185,12 +185,40 @@ func TestPlot(t *testing.T) {
 		}
 		places[c.LabelY] = true
 	}
-	if newPlot(d, &report.Test{Curves: []report.Curve{{Name: "empty"}}}, "p") != nil {
+	pair := newPlot(d, d.Tests[0].ID, d.Tests[0].Plots[1], "p")
+	if len(pair.Limits) != 0 || pair.Curves[1].Band == "" || pair.Banded != "“no attack broke” and “certified”" {
+		t.Errorf("limits %v, a second band %q, of %s", pair.Limits, pair.Curves[1].Band, pair.Banded)
+	}
+	if newPlot(d, "t", report.Plot{Curves: []report.Curve{{Name: "empty"}}}, "p") != nil {
 		t.Error("a curve without points was drawn")
 	}
-	huge := report.Test{Curves: []report.Curve{{Name: "huge", Points: []report.Point{{Budget: 1e300}}}}}
-	if p := newPlot(d, &huge, "p"); len(p.Curves) != 0 || len(p.Tables) != 1 {
+	huge := report.Plot{Curves: []report.Curve{{Name: "huge", Points: []report.Point{{Budget: 1e300}}}}}
+	if p := newPlot(d, "t", huge, "p"); len(p.Curves) != 0 || len(p.Tables) != 1 {
 		t.Error("a budget without bounds must be in the table alone")
+	}
+}
+
+func TestBroken(t *testing.T) {
+	test := report.Test{
+		Methods: []report.Method{{Name: "a"}, {Name: "idle"}, {Name: "b"}},
+		Broken:  []report.Broken{{Unit: 7, Methods: []string{"a", "b"}}, {Unit: 3, Methods: []string{"a"}}, {Unit: 9, Methods: []string{"b", "unlisted"}}},
+	}
+	b := newBroken(&test, "b")
+	// Three units share 480: a broke the first two, which is one bar, and b the first and the last.
+	if len(b.Strips) != 2 || b.Strips[0].Path != "M170 14v-14H490v14z" || b.Strips[1].Path != "M170 34v-14H330v14zM490 34v-14H650v14z" {
+		t.Fatalf("%+v", b.Strips)
+	}
+	if b.Strips[0].Count != "2" || len(b.Rows) != 3 || b.Rest != 0 || b.Rows[0].By != "a, b" {
+		t.Errorf("%+v", b)
+	}
+	for i := range 2 * listed {
+		test.Broken = append(test.Broken, report.Broken{Unit: int64(i), Methods: []string{"a"}})
+	}
+	if b := newBroken(&test, "b"); len(b.Rows) != listed || b.Rest != listed+3 {
+		t.Errorf("%d units are listed, %d not", len(b.Rows), b.Rest)
+	}
+	if newBroken(&report.Test{Methods: test.Methods}, "b") != nil {
+		t.Error("nothing was broken, and shown")
 	}
 }
 

@@ -19,20 +19,20 @@ const (
 	labelGap   = 17
 )
 
-// plot is a drawing of success rates by budget.
+// plot is a drawing of rates by budget.
 type plot struct {
 	ID, Title, Text    string
 	Height             string
 	X, Y               []tick
 	Left, Right        string
 	Top, Bottom, Below string
-	Budget             string
+	Budget, Rates      string // what the axes are
+	Note               string
 	Curves             []line
-	Band               string // the interval of the first curve
 	Limits             []limit
 	At                 string // the budget that is decided on
 	Tables             []table
-	First              string // name of the first curve
+	Banded             string // names of the curves whose interval is drawn
 	Confidence         string
 }
 
@@ -41,6 +41,7 @@ type line struct {
 	Name  string
 	Style int // which dashes, from 0
 	Path  string
+	Band  string // its interval, where that is drawn
 	Label string // its name, cut to fit
 	LabelY,
 	TextY string
@@ -67,10 +68,10 @@ type entry struct {
 // styles is how many kinds of dashes the style sheet has.
 const styles = 8
 
-// newPlot draws the curves of a test, and nil where there are none.
-func newPlot(d *report.Document, t *report.Test, id string) *plot {
+// newPlot draws a plot of the test with the id test, and gives nil where it has no curves.
+func newPlot(d *report.Document, test string, from report.Plot, id string) *plot {
 	var curves []report.Curve
-	for _, c := range t.Curves {
+	for _, c := range from.Curves {
 		if len(c.Points) > 0 {
 			c.Points = slices.SortedStableFunc(slices.Values(c.Points), func(a, b report.Point) int { return cmp.Compare(a.Budget, b.Budget) })
 			curves = append(curves, c)
@@ -80,7 +81,7 @@ func newPlot(d *report.Document, t *report.Test, id string) *plot {
 		return nil
 	}
 	budgets := budgetsOf(curves)
-	p := &plot{ID: id, Title: "Success rate by budget", Budget: t.Budget, First: curves[0].Name}
+	p := &plot{ID: id, Title: from.Title + " by budget", Rates: from.Title, Budget: from.Budget, Note: from.Note}
 	if c := curves[0].Confidence; c > 0 {
 		p.Confidence = report.Percent(c)
 	}
@@ -103,17 +104,28 @@ func newPlot(d *report.Document, t *report.Test, id string) *plot {
 			Path: steps(c.Points, x, y, func(q report.Point) float64 { return q.Rate }),
 		})
 	}
-	if first := curves[0].Points; len(first) > 1 {
-		p.Band = steps(first, x, y, func(q report.Point) float64 { return q.Upper }) +
-			backwards(first, x, y, func(q report.Point) float64 { return q.Lower }) + "Z"
-	}
+	p.bands(curves, x, y)
 	p.label(curves, y)
-	p.limits(d, t, y)
-	if t.At != nil && drawable(*t.At) {
-		p.At = x.at(*t.At)
+	p.limits(d, test, from.Metric, y)
+	if from.At != nil && drawable(*from.At) {
+		p.At = x.at(*from.At)
 	}
 	p.Text = describe(curves, p.Limits)
 	return p
+}
+
+// bands draws the interval of the first curve, and that of a second where there are no more: several hide each other.
+func (p *plot) bands(curves []report.Curve, x, y axis) {
+	if len(curves) > 2 {
+		curves = curves[:1]
+	}
+	for i, c := range curves {
+		if len(c.Points) > 1 {
+			p.Curves[i].Band = steps(c.Points, x, y, func(q report.Point) float64 { return q.Upper }) +
+				backwards(c.Points, x, y, func(q report.Point) float64 { return q.Lower }) + "Z"
+			p.Banded = strings.TrimPrefix(p.Banded+" and “"+c.Name+"”", " and ")
+		}
+	}
 }
 
 func budgetsOf(curves []report.Curve) []float64 {
@@ -175,13 +187,13 @@ func (p *plot) label(curves []report.Curve, y axis) {
 	}
 }
 
-// limits draws the limits of the decisions that rest on the test and are about its rates.
-func (p *plot) limits(d *report.Document, t *report.Test, y axis) {
+// limits draws the limits of the decisions that rest on the test and are about the metric.
+func (p *plot) limits(d *report.Document, test, metric string, y axis) {
 	seen := map[string]bool{}
 	for _, e := range d.Decisions {
 		m := d.MetricOf(e.Decision.Metric)
 		text := m.FormatLimit(e.Relation, e.Limit)
-		if e.Test != t.ID || e.Decision.Metric != t.Metric || m.Unit != "" || seen[text] || !(e.Limit >= 0 && e.Limit <= 1) {
+		if e.Test != test || e.Decision.Metric != metric || m.Unit != "" || seen[text] || !(e.Limit >= 0 && e.Limit <= 1) {
 			continue
 		}
 		seen[text] = true

@@ -83,7 +83,8 @@ type mapping struct {
 // test is a test with its plot and pictures.
 type test struct {
 	report.Test
-	Plot     *plot
+	Plots    []*plot
+	Broken   *broken
 	Examples []example
 }
 
@@ -253,7 +254,12 @@ func (p *sheet) byOutcome(ids []string) []group {
 }
 
 func newTest(d *report.Document, from *report.Test, id string) *test {
-	t := &test{Test: *from, Plot: newPlot(d, from, id)}
+	t := &test{Test: *from, Broken: newBroken(from, "broken-"+id)}
+	for i, drawing := range from.Plots {
+		if p := newPlot(d, from.ID, drawing, fmt.Sprintf("%s-%d", id, i+1)); p != nil {
+			t.Plots = append(t.Plots, p)
+		}
+	}
 	for _, e := range from.Examples {
 		t.Examples = append(t.Examples, newExample(e))
 	}

@@ -79,14 +79,14 @@ func TestWriteLeavesDocumentAlone(t *testing.T) {
 func TestNumbersThatJSONLacks(t *testing.T) {
 	for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
 		d := reporttest.Digits()
-		d.Tests[1].Curves[0].Points[2].Upper = v
+		d.Tests[1].Plots[0].Curves[0].Points[2].Upper = v
 		*d.Decisions[0].Estimate = v
 		var file bytes.Buffer
 		err := Write(&file, d)
 		if err == nil || file.Len() > 0 {
 			t.Fatalf("%v was written", v)
 		}
-		for _, place := range []string{"decisions[0].estimate", "tests[1].curves[0].points[2].upper"} {
+		for _, place := range []string{"decisions[0].estimate", "tests[1].plots[0].curves[0].points[2].upper"} {
 			if !strings.Contains(err.Error(), place) {
 				t.Errorf("%q does not name %s", err, place)
 			}

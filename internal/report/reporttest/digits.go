@@ -162,22 +162,35 @@ func checks(failed string) []criteria.Check {
 
 var budgets = []float64{0, 1. / 64, 1. / 32, 3. / 64, 1. / 16, 3. / 32, 1. / 8, 3. / 16}
 
+const budgetOf = "eps, largest change of a pixel (Linf, of the range 0 to 1)"
+
 func digitsTest(model string, row int) report.Test {
 	at := 1. / 16
 	n := 240
 	t := report.Test{
-		ID: "evasion-" + model, Title: "Evasion of the model " + model, Model: model, Data: "test", Metric: "attack-success-rate",
+		ID: "evasion-" + model, Title: "Evasion of the model " + model, Model: model, Data: "test",
 		Attacker: []report.Fact{{Name: "Knowledge", Value: "the model and its gradients (white-box)"}, {Name: "May change", Value: "each pixel by at most 1/16 of its range (Linf)"},
 			{Name: "Queries", Value: "at most 2,000 for each image"}, {Name: "Attack potential", Value: "Enhanced-Basic (14 points, Common Methodology)"}},
-		Budget: "eps, largest change of a pixel (Linf, of the range 0 to 1)", At: &at, N: n, Correct: 233, Queries: 214_880, Seed: 20261123,
+		N: n, Correct: 233, Queries: 214_880, Seed: 20261123,
 		Rerun: fmt.Sprintf("assay rerun runs/b41c0d6f2e97 --test evasion-%s", model),
-		Curves: []report.Curve{
-			curve("worst case", n, budgets, 0, 4, 9, 15, 21, 49, 118, 221),
-			curve("PGD", n, budgets, 0, 4, 9, 15, 20, 48, 116, 221),
-			curve("Square", n, budgets, 0, 2, 6, 10, 17, 35, 82, 180),
-			curve("HopSkipJump", n, budgets, 0, 1, 4, 9, 14, 33, 71, 166),
-			curve("FGSM", n, budgets, 0, 3, 7, 10, 13, 24, 48, 77),
-			curve("noise", n, budgets, 0, 0, 0, 1, 1, 3, 7, 12),
+		Plots: []report.Plot{
+			{Title: "attack success rate", Metric: "attack-success-rate", Budget: budgetOf, At: &at, Curves: []report.Curve{
+				curve("worst case", n, budgets, 0, 4, 9, 15, 21, 49, 118, 221),
+				curve("PGD", n, budgets, 0, 4, 9, 15, 20, 48, 116, 221),
+				curve("Square", n, budgets, 0, 2, 6, 10, 17, 35, 82, 180),
+				curve("HopSkipJump", n, budgets, 0, 1, 4, 9, 14, 33, 71, 166),
+				curve("FGSM", n, budgets, 0, 3, 7, 10, 13, 24, 48, 77),
+				curve("noise", n, budgets, 0, 0, 0, 1, 1, 3, 7, 12),
+			}},
+			{Title: "robust accuracy", Metric: "robust-accuracy", Budget: budgetOf, At: &at, Note: "The truth is between what is certified and what no attack broke.", Curves: []report.Curve{
+				curve("no attack broke", n, budgets, 233, 229, 224, 218, 212, 184, 115, 12),
+				curve("certified", n, budgets, 230, 221, 210, 196, 170, 90, 21, 0),
+			}},
+		},
+		Broken: []report.Broken{
+			{Unit: 17, Distance: 1. / 64, Methods: []string{"PGD", "Square", "HopSkipJump", "FGSM"}},
+			{Unit: 48, Distance: 3. / 64, Methods: []string{"PGD", "Square"}},
+			{Unit: 79, Distance: 1. / 16, Methods: []string{"HopSkipJump"}},
 		},
 		Methods: []report.Method{
 			{Name: "PGD", Reference: "Madry et al. 2018, arXiv:1706.06083, section 2.1", Successes: 20, N: n, Queries: 120_400,
@@ -192,7 +205,8 @@ func digitsTest(model string, row int) report.Test {
 	}
 	if model == "undefended" {
 		t.N, t.Correct, t.Queries = 40, 39, 9_120
-		t.Curves = []report.Curve{curve("worst case", 40, budgets, 0, 6, 14, 22, 28, 37, 40, 40), curve("PGD", 40, budgets, 0, 6, 14, 22, 28, 37, 40, 40)}
+		t.Plots, t.Broken = t.Plots[:1], nil
+		t.Plots[0].Curves = []report.Curve{curve("worst case", 40, budgets, 0, 6, 14, 22, 28, 37, 40, 40), curve("PGD", 40, budgets, 0, 6, 14, 22, 28, 37, 40, 40)}
 		t.Methods = t.Methods[:1]
 		t.Methods[0].Successes, t.Methods[0].N, t.Methods[0].Queries = 28, 40, 9_120
 	}

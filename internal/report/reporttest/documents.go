@@ -39,10 +39,11 @@ func Diagnosis() *report.Document {
 	at := 0.05
 	steps := []float64{0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1}
 	d.Tests = []report.Test{{
-		ID: "evasion", Title: "Evasion of the model hardened", Model: "hardened", Data: "test", Metric: "attack-success-rate",
+		ID: "evasion", Title: "Evasion of the model hardened", Model: "hardened", Data: "test",
 		Attacker: []report.Fact{{Name: "May change", Value: "ten measured features by at most 5 % of their range; derived features follow"}, {Name: "Knowledge", Value: "gradients"}},
-		Budget:   "eps, largest change of a feature (Linf, part of its range)", At: &at, N: 171, Correct: 166, Queries: 90_410, Seed: 7, Rerun: "assay rerun runs/b41c0d6f2e97 --test evasion",
-		Curves:  []report.Curve{curve("worst case", 171, steps, 5, 6, 8, 9, 11, 14, 29, 52), curve("PGD", 171, steps, 5, 6, 8, 9, 11, 14, 28, 50), curve("HopSkipJump", 171, steps, 5, 6, 6, 8, 9, 11, 21, 37)},
+		N:        171, Correct: 166, Queries: 90_410, Seed: 7, Rerun: "assay rerun runs/b41c0d6f2e97 --test evasion",
+		Plots: []report.Plot{{Title: "attack success rate", Metric: "attack-success-rate", Budget: "eps, largest change of a feature (Linf, part of its range)", At: &at,
+			Curves: []report.Curve{curve("worst case", 171, steps, 5, 6, 8, 9, 11, 14, 29, 52), curve("PGD", 171, steps, 5, 6, 8, 9, 11, 14, 28, 50), curve("HopSkipJump", 171, steps, 5, 6, 6, 8, 9, 11, 21, 37)}}},
 		Methods: []report.Method{{Name: "PGD", Reference: "Madry et al. 2018, arXiv:1706.06083", Successes: 14, N: 171, Queries: 60_000, Settings: []report.Fact{{Name: "steps", Value: "100"}}}},
 		Examples: []report.Example{
 			{Unit: 73, Method: "PGD", Truth: "malignant", Answer: "benign", Distance: 0.05, Queries: 102, Changes: []report.Feature{
@@ -98,11 +99,16 @@ func Crowded() *report.Document {
 	}
 	d.Decisions[0].Test = "t"
 	test := digitsTest("hardened", 0)
-	test.ID, test.Title, test.Budget, test.Rerun = "t", long, long, long
+	plot := &test.Plots[0]
+	test.ID, test.Title, plot.Title, plot.Budget, plot.Note, test.Rerun = "t", long, long, long, long, long
 	for i := range 12 {
-		c := test.Curves[i%6]
+		c := plot.Curves[i%6]
 		c.Name = fmt.Sprint(i, " ", long)
-		test.Curves = append(test.Curves, c)
+		plot.Curves = append(plot.Curves, c)
+		test.Methods = append(test.Methods, report.Method{Name: c.Name, Reference: long})
+	}
+	for i := range 700 {
+		test.Broken = append(test.Broken, report.Broken{Unit: int64(i), Distance: float64(i), Methods: []string{test.Methods[i%len(test.Methods)].Name}})
 	}
 	test.Examples = append(test.Examples, report.Example{Truth: long, Answer: long, Method: long, Changes: []report.Feature{{Name: long, From: long, To: long}}})
 	d.Tests = []report.Test{test}
@@ -133,10 +139,12 @@ func Hostile() *report.Document {
 		}
 	}
 	t := &d.Tests[0]
-	t.Title, t.Model, t.Data, t.Budget, t.Rerun, t.Metric = Attack, Attack, Attack, Attack, Attack, Attack
+	t.Title, t.Model, t.Data, t.Rerun = Attack, Attack, Attack, Attack
+	t.Plots[0].Title, t.Plots[0].Budget, t.Plots[0].Metric, t.Plots[0].Note = Attack, Attack, Attack, Attack
+	t.Broken[0].Methods = []string{Attack}
 	t.Attacker = []report.Fact{{Name: Attack, Value: Attack}}
 	t.Methods[0] = report.Method{Name: Attack, Reference: Attack, Settings: t.Attacker}
-	t.Curves[0].Name = Attack
+	t.Plots[0].Curves[0].Name = Attack
 	t.Examples[0].Truth, t.Examples[0].Answer, t.Examples[0].Method = Attack, Attack, Attack
 	t.Examples[0].Changes = []report.Feature{{Name: Attack, From: Attack, To: Attack}}
 	t.Examples[1].Image = &report.Pictures{Clean: []byte(Attack), Adversarial: []byte("<svg onload=alert(4)>"), Difference: nil}

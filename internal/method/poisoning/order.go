@@ -1,0 +1,27 @@
+package poisoning
+
+import (
+	"math"
+	"slices"
+)
+
+// median gives the middle of values, the mean of both where they are even in number.
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	if n == 0 {
+		return 0
+	}
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// ratio is a/b, 0 where both are 0, and large where only b is.
+func ratio(a, b float64) float64 {
+	switch {
+	case a == 0:
+		return 0
+	case b == 0:
+		return math.MaxFloat64
+	}
+	return a / b
+}
