@@ -104,7 +104,7 @@ func brute(e *trees.Ensemble, s *method.Space, label int, values []float32) floa
 // TestVerifyIsExact: against all cells of small ensembles, in both directions, and the nearest too.
 func TestVerifyIsExact(t *testing.T) {
 	count := map[trees.Verdict]int{}
-	for seed := range uint64(700) {
+	for seed := range uint64(400) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		spec := small(r)
 		e, err := trees.Read(spec.Model())
@@ -139,7 +139,7 @@ func TestVerifyIsExact(t *testing.T) {
 			}
 		}
 	}
-	if count[trees.Broken] < 100 || count[trees.Robust] < 100 {
+	if count[trees.Broken] < 80 || count[trees.Robust] < 80 {
 		t.Errorf("%v: the test shows one side alone", count)
 	}
 }
