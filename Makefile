@@ -35,9 +35,9 @@ digits := --data examples/digits/digits.csv.gz --schema examples/digits/schema.y
 
 examples: build
 	bin/assay train $(diagnosis) --test-out examples/diagnosis/test.csv --out examples/diagnosis/models/undefended.onnx
-	bin/assay train $(diagnosis) --harden pgd --unit range --eps 0.06 --out examples/diagnosis/models/hardened.onnx
+	bin/assay harden pgd $(diagnosis) --unit range --eps 0.06 --out examples/diagnosis/models/hardened.onnx
 	bin/assay train $(digits) --test-out examples/digits/test.csv --out examples/digits/models/undefended.onnx
-	bin/assay train $(digits) --harden pgd --eps 2 --out examples/digits/models/hardened.onnx
+	bin/assay harden pgd $(digits) --eps 2 --out examples/digits/models/hardened.onnx
 	go run ./examples/internal/quantise examples/digits/models/undefended.onnx examples/digits/models/masked.onnx 4
 
 test: $(runtime)

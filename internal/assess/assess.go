@@ -38,6 +38,12 @@ type Tester interface {
 	Present(ctx context.Context, t *Test, observed []Observation, controls map[string]json.RawMessage) (*report.Test, error)
 }
 
+// Explainer is a Tester that has more to say of a solution that is inadequate: what a reader must know to understand why. It
+// gives sentences, each with a space before it, from what was recorded alone.
+type Explainer interface {
+	Explain(t *Test, c criteria.Criterion, observed []Observation, controls map[string]json.RawMessage) (string, error)
+}
+
 // Test is what is observed for goals: one model, on one set of data, under attack
 // by one attacker. It names models and data as assay.yaml does.
 type Test struct {
@@ -45,6 +51,7 @@ type Test struct {
 	Vulnerability assay.Vulnerability `json:"vulnerability"`
 	Title         string              `json:"title"`
 	Model         string              `json:"model"`
+	Without       string              `json:"without,omitempty"` // the model without the solution, where the test is of one
 	Data          string              `json:"data"`
 	Attacker      Attacker            `json:"attacker"`
 	Seed          uint64              `json:"seed"`

@@ -149,9 +149,13 @@ func (r *resolver) test(d *PlannedDecision, part system.Case, base criteria.Crit
 	if d.Attacker, err = r.attacker(g, attacker); err != nil {
 		return err
 	}
-	d.Test = r.addTest(d, part.Model.Name)
+	without := ""
+	if part.Without != nil && part.Without.Name != part.Model.Name {
+		without = part.Without.Name
+	}
+	d.Test = r.addTest(d, part.Model.Name, without)
 	if part.Without != nil {
-		d.Baseline = r.addTest(d, part.Without.Name)
+		d.Baseline = r.addTest(d, part.Without.Name, "")
 	}
 	return nil
 }
@@ -241,8 +245,8 @@ func change[T comparable](changes *[]system.Change, field string, value, by *T) 
 }
 
 // addTest gives the id of the test of a model that a decision needs, which others may share.
-func (r *resolver) addTest(d *PlannedDecision, model string) string {
-	t := &Test{Vulnerability: d.Cell.Vulnerability, Model: model, Data: d.Data, Attacker: d.Attacker, Seed: r.system.Seed}
+func (r *resolver) addTest(d *PlannedDecision, model, without string) string {
+	t := &Test{Vulnerability: d.Cell.Vulnerability, Model: model, Without: without, Data: d.Data, Attacker: d.Attacker, Seed: r.system.Seed}
 	t.ID = evidence.DigestOf(t)[:12]
 	t.Title = fmt.Sprintf("%s on %s, %s up to %g", model, d.Data, d.Attacker.Norm, d.Attacker.Eps)
 	if r.plan.test(t.ID) == nil {

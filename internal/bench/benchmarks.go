@@ -12,6 +12,8 @@ var benchmarks = []benchmark{
 	gradientOverForward("transformer4", 3.0, transformer),
 	overhead(),
 	attackStep(),
+	autoAttackSpeed(),
+	autoAttackGrowth(),
 	trainingStep(),
 	sequential(0.05),
 	sequential(0.1),

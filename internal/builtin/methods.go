@@ -22,14 +22,18 @@ type Settings struct {
 	Loss     model.Loss // that gradients are followed of
 	Queries  int        // of a search without gradients
 	Draws    int        // at random
+	Searches int        // one after the other, each of so many steps, for the nearest
 	Work     int        // pairs of boxes of leaves
 	Beam     int        // rows that a search goes on from
 
 	Trees   *trees.Ensemble // of the model, nil where it has none
 	NoTrees error           // why
 
+	Norm   method.Norm
 	Shape  []int64 // of one row of the model
 	Layout model.Layout
+
+	Surrogates []model.Differentiable // whose gradients are followed in place of the model's
 }
 
 // Method is a method by name.
@@ -48,11 +52,15 @@ func one(m method.Method) []method.Method { return []method.Method{m} }
 // Methods gives all methods, from the weakest to the strongest of each access.
 func Methods() []Method {
 	auto := Settings{Steps: 100, Restarts: 1}
-	return []Method{
+	return append([]Method{
 		{Name: "noise", Summary: "random draws, which learn nothing: what others must be better than", Takes: []string{"draws"},
 			New: func(s Settings) []method.Method { return one(evasion.Noise{Draws: s.Draws}) }},
 		{Name: "hopskipjump", Summary: "follows the boundary by decisions alone", Takes: []string{"queries"},
 			New: func(s Settings) []method.Method { return one(evasion.HopSkipJump{Queries: s.Queries, Draws: 100}) }},
+		{Name: "transfer", Summary: "adversarial examples of surrogates, by their gradients", Takes: []string{"steps", "restarts"}, Usual: Settings{Restarts: 4},
+			New: func(s Settings) []method.Method {
+				return one(evasion.Transfer{Surrogates: s.Surrogates, Steps: s.Steps, Restarts: s.Restarts})
+			}},
 		{Name: "square", Summary: "random search by scores", Takes: []string{"queries"},
 			New: func(s Settings) []method.Method {
 				return one(evasion.Square{Queries: s.Queries, Share: 0.8, Shape: s.Shape, Layout: s.Layout})
@@ -80,24 +88,18 @@ func Methods() []Method {
 				return one(evasion.FAB{Steps: s.Steps, Targets: 9, Nearest: true})
 			}},
 		{Name: "autoattack", Summary: "AutoAttack's standard version: apgd-ce, apgd-t, fab-t and square, until one succeeds",
-			New: func(s Settings) []method.Method { return evasion.AutoAttack(s.Shape, s.Layout) }},
-		{Name: "capgd-ce", Summary: "Auto-PGD that keeps relations by moving their other features along, on cross-entropy", Takes: []string{"steps", "restarts"}, Usual: Settings{Steps: 100, Restarts: 2},
+			New: func(s Settings) []method.Method { return evasion.AutoAttack(s.Norm, s.Shape, s.Layout) }},
+		{Name: "apgd-ce-eot", Summary: "apgd-ce on the mean of twenty gradients, of models that draw at random", Takes: []string{"steps", "restarts"}, Usual: auto,
 			New: func(s Settings) []method.Method {
-				return one(evasion.CAPGD{Steps: s.Steps, Restarts: s.Restarts, Loss: model.CrossEntropy})
+				return one(evasion.APGD{Steps: s.Steps, Restarts: s.Restarts, Loss: model.CrossEntropy, EOT: 20})
 			}},
-		{Name: "capgd-margin", Summary: "the same on the margin", Takes: []string{"steps", "restarts"}, Usual: Settings{Steps: 100, Restarts: 2},
+		{Name: "apgd-dlr-eot", Summary: "apgd-dlr on the mean of twenty gradients", Takes: []string{"steps", "restarts"}, Usual: auto,
 			New: func(s Settings) []method.Method {
-				return one(evasion.CAPGD{Steps: s.Steps, Restarts: s.Restarts, Loss: model.Margin})
+				return one(evasion.APGD{Steps: s.Steps, Restarts: s.Restarts, Loss: model.DLR, EOT: 20})
 			}},
-		{Name: "beam", Summary: "changes of single features, and on from the best, by scores: for tables", Takes: []string{"queries", "beam"},
-			New: func(s Settings) []method.Method { return one(evasion.Beam{Queries: s.Queries, Width: s.Beam}) }},
-		{Name: "caa", Summary: "constrained adaptive attack for tables: capgd-ce, capgd-margin and beam, until one succeeds", Takes: []string{"steps", "restarts", "queries", "beam"}, Usual: Settings{Steps: 100, Restarts: 2},
-			New: func(s Settings) []method.Method { return evasion.CAA(s.Steps, s.Restarts, s.Queries, s.Beam) }},
-		{Name: "tree-leaf", Summary: "goes from box to box of the leaves of trees, towards the input", Takes: []string{"restarts"}, Usual: Settings{Restarts: 20}, Trees: true,
-			New: func(s Settings) []method.Method { return one(trees.Leaves{Ensemble: s.Trees, Starts: s.Restarts}) }},
-		{Name: "tree-exact", Summary: "the nearest adversarial example of trees, or that there is none", Takes: []string{"work"}, Trees: true,
-			New: func(s Settings) []method.Method { return one(trees.Exact{Ensemble: s.Trees, Work: s.Work}) }},
-	}
+		{Name: "autoattack-rand", Summary: "AutoAttack's version for models that draw at random: apgd-ce-eot and apgd-dlr-eot, until one succeeds",
+			New: func(Settings) []method.Method { return evasion.AutoAttackRandom() }},
+	}, slices.Concat(tabular(), further())...)
 }
 
 // Find makes a method by its name, or the methods of an ensemble, which run in order on what is left
@@ -139,7 +141,8 @@ func (s *Settings) complete(usual Settings) error {
 		what        string
 	}{
 		{&s.Steps, cmp.Or(usual.Steps, 40), 1e6, "steps"}, {&s.Restarts, cmp.Or(usual.Restarts, 2), 1e6, "restarts"},
-		{&s.Queries, 5000, 1e9, "queries"}, {&s.Draws, 1000, 1e9, "draws"},
+		{&s.Queries, cmp.Or(usual.Queries, 5000), 1e9, "queries"}, {&s.Draws, cmp.Or(usual.Draws, 1000), 1e9, "draws"},
+		{&s.Searches, cmp.Or(usual.Searches, 10), 100, "searches"},
 		{&s.Work, 2e6, 1e12, "pairs of boxes of work"}, {&s.Beam, 10, 1e4, "rows of a beam"},
 	} {
 		if *v.value == 0 {

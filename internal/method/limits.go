@@ -8,17 +8,8 @@ import (
 // Limits gives the least and the greatest value of number i, of no group, that Contains allows while all other
 // numbers stay: to the last bit, but for whole numbers and relations. Every value between them is allowed too.
 func (s *Space) Limits(i int) (low, high float32) {
-	d, clean := s.Domain, s.Clean[i]
-	if d.fixed(i) {
-		return clean, clean
-	}
-	low, high = max(min(d.Low[i], clean), -math.MaxFloat32), min(max(d.High[i], clean), math.MaxFloat32)
-	switch d.monotone(i) {
-	case Up:
-		low = clean
-	case Down:
-		high = clean
-	}
+	clean := s.Clean[i]
+	low, high = s.ends(i)
 	x := slices.Clone(s.Clean)
 	reaches := func(v float32) bool {
 		x[i] = v

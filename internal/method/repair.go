@@ -17,13 +17,7 @@ func (s *Space) Repair(x []float32) {
 	}
 	s.projectGroups(x)
 	for range rounds {
-		s.Domain.plain(func(i int) { x[i] = s.clip(i, x[i]) })
-		switch s.Norm {
-		case L2:
-			s.shrinkToBall(x)
-		case Cost:
-			s.shrinkToCost(x)
-		}
+		s.confine(x)
 		violated := false
 		for _, r := range s.Domain.Relations {
 			if !r.Holds(x) && r.Holds(s.Clean) {

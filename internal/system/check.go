@@ -341,6 +341,8 @@ func (c *checker) goal(g *Goal, solutions map[string]*Solution, data map[string]
 		switch {
 		case a.Eps == nil && (a.Norm != nil || a.Unit != nil):
 			c.Fail(g.At+".attacker", "changes the norm or unit that eps is in: state eps as well")
+		case a.Eps != nil && *a.Eps < 1 && a.Norm != nil && *a.Norm == L0:
+			c.Fail(g.At+".attacker.eps", "is %v, and in L0 it is how many features may change, or pixels: give at least 1", *a.Eps)
 		case a.Eps != nil && *a.Eps > 1 && a.Norm != nil && *a.Norm == Linf && a.Unit != nil && *a.Unit == Share:
 			c.Fail(g.At+".attacker.eps", "is %v, and a share of a feature's range is at most 1", *a.Eps)
 		}

@@ -127,6 +127,7 @@ func TestContradictions(t *testing.T) {
 		{"data: test", "data: test, criterion: {limit: 0.1}", `11:5: goals[0].reason: is missing: say why`},
 		{"data: test", "data: test, reason: r, attacker: {norm: L2}", `11:82: goals[0].attacker: changes the norm or unit that eps is in: state eps as well`},
 		{"data: test", "data: test, reason: r, attacker: {norm: Linf, eps: 1.5, unit: range}", `goals[0].attacker.eps: is 1.5, and a share of a feature's range is at most 1`},
+		{"data: test", "data: test, reason: r, attacker: {norm: L0, eps: 0.5, unit: range}", `goals[0].attacker.eps: is 0.5, and in L0 it is how many features`},
 		{"data: test", "data: test, reason: r, criterion: {sampling: {rule: census, n: 3}}", `is a census, which takes every unit there is`},
 		{"data: test", "data: test, reason: r, criterion: {costs: [{metric: m, relation: at-most, limit: 1}, {metric: m, relation: at-most, limit: 2}]}", `goals[0].criterion.costs[1].metric: "m" is there already`},
 		{"data: test}\n", "data: test}\n  - {goal: evasion-prevent, solution: training, data: test}\n", `12:12: goals[1].goal: "evasion-prevent for training on test" is there already, in line 11`},

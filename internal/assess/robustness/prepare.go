@@ -192,7 +192,7 @@ func (t *Tester) openLocal(ctx context.Context, p *prepared, m *system.Model) (*
 		return nil, t.system.Mistake(m.At+".file", "%s: %v", m.File, err)
 	}
 	p.description = first.Description
-	if p.battery.Attacker.Access == assay.Gradients && first.NoGradient != nil && !first.Hidden() {
+	if p.battery.Attacker.Access == assay.Gradients && first.NoGradient != nil && first.Surrogate == nil && !first.Hidden() {
 		p.battery.Attacker.Access = assay.Scores
 		if p.battery.Trees, p.battery.TreesOf = readTrees(graph), readTrees; p.battery.Trees != nil {
 			p.remarks = append(p.remarks, "the attacker has the model, which consists of decision trees: beside the methods for scores, those that read the trees are used, of which one is exact")

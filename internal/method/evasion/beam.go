@@ -171,11 +171,7 @@ func keyOf(row []float32) string {
 
 // leadOf is how far the best other class is ahead of a label; scores that are no numbers are behind all others.
 func leadOf(scores []float32, label int) float64 {
-	wide := make([]float64, len(scores))
-	for k, v := range scores {
-		wide[k] = float64(v)
-	}
-	if v := lead(wide, label); !math.IsNaN(v) {
+	if v := -margin(scores, label); !math.IsNaN(v) {
 		return v
 	}
 	return math.Inf(-1)

@@ -34,25 +34,6 @@ func constrained(d *method.Domain) bool {
 // treeQueries is how many rows a method that reads trees asks about, at most.
 const treeQueries = 128
 
-// tabularMost is the most queries of the methods that are added.
-func (b *Battery) tabularMost(t method.Target) (most int) {
-	e := b.effort()
-	for _, m := range b.tabularMethods(t) {
-		n := treeQueries
-		switch m.(type) {
-		case CAPGD:
-			n = e.Restarts * (e.Steps + 1)
-		case Beam:
-			n = e.Queries
-		}
-		if b.Attacker.Queries > 0 {
-			n = min(n, b.Attacker.Queries)
-		}
-		most += n
-	}
-	return most
-}
-
 // attacker is the battery's, who has read the model's file where that is of trees.
 func (b *Battery) attacker() method.Attacker {
 	a := b.Attacker
