@@ -15,6 +15,7 @@ import (
 	"assay/internal/dataset"
 	"assay/internal/model/ort"
 	"assay/internal/model/remote/remotetest"
+	"assay/internal/signing"
 	"assay/internal/trees/treestest"
 )
 
@@ -33,10 +34,12 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	keys := newKeys(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("EXAMPLES", filepath.Join(root, "examples"))
+			e.Setenv("KEYS", keys)
 			e.Setenv(ort.LibraryVariable, library(root))
 			return nil
 		},
@@ -58,6 +61,22 @@ func forest(ts *testscript.TestScript, neg bool, args []string) {
 	data, err := treestest.Forest(table, len(d.Schema.Label.Classes), 10, 4, 1).Model().Encode()
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
+}
+
+// newKeys makes a folder with two keys, each with its public half.
+func newKeys(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	for _, name := range []string{"release", "stranger"} {
+		key, _, err := signing.OpenKey(filepath.Join(folder, name+".pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, name+".pub.pem"), key.Public().PEM(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
 }
 
 // library is where the scripts, which run in folders of their own, find ONNX Runtime.
