@@ -44,6 +44,7 @@ func (k *controller) knownTree(ctx context.Context, inputs []method.Input) (*Kno
 	if out.Eps, ok = linear.Median(limits); !ok || out.Eps == 0 {
 		return nil, nil
 	}
+	out.Eps *= 1 + 2*rounding // where all limits are the same, as in L0, it suffices for them
 	attacker := method.Attacker{Access: assay.Gradients, Norm: k.Attacker.Norm, Eps: out.Eps}
 	results, err := method.Run(ctx, t, attacker, k.TreesOf(graph), units, k.options)
 	if err != nil {
@@ -100,23 +101,22 @@ func (s *stump) class(x []float32) int {
 
 // limit is the eps from which on an input's class can change: over the nearer threshold, or back over all that it is beyond.
 func (s *stump) limit(x []float32) float64 {
-	up, back, square := math.Inf(1), 0.0, 0.0
+	space := &method.Space{Domain: s.domain, Norm: s.norm, Clean: x}
+	up, back := math.Inf(1), slices.Clone(x)
 	for k, j := range s.numbers {
-		by := (float64(s.values[k]) - float64(x[j])) / float64(s.domain.Scale[j])
-		if by < 0 {
-			back = max(back, -by)
-			square += by * by
-		} else if s.values[k] < s.domain.High[j] {
-			up = min(up, by)
+		if x[j] > s.values[k] {
+			back[j] = s.values[k]
+			continue
+		}
+		over := slices.Clone(x)
+		if over[j] = math.Nextafter32(s.values[k], math.MaxFloat32); over[j] <= s.domain.High[j] {
+			up = min(up, space.Distance(over))
 		}
 	}
-	switch {
-	case back == 0:
+	if s.class(x) == 0 {
 		return up
-	case s.norm == method.L2:
-		return math.Sqrt(square)
 	}
-	return back
+	return space.Distance(back)
 }
 
 // model is the tree in ONNX.
