@@ -54,6 +54,7 @@ func Defaults(access assay.Access, norm method.Norm, e Effort, shape []int64, la
 	for _, m := range []method.Method{
 		HopSkipJump{Queries: e.Queries, Draws: 100},
 		Square{Queries: e.Queries, Share: 0.8, Shape: shape, Layout: layout},
+		SparseRS{Queries: e.Queries, Share: 0.3}, // in L0, where Square cannot search
 		FGSM{},
 	} {
 		if d := m.Describe(); access.Includes(d.Access) && d.In(norm) {
