@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"assay/internal/builtin"
+	"assay/internal/dataset"
+	"assay/internal/method/poisoning/plant"
+)
+
+// plantFlags are the flags of assay plant.
+type plantFlags struct {
+	data              dataFlags
+	attack, target    string
+	rate              float64
+	seed              uint64
+	features          []string
+	surrogate         string
+	out, manifest     string
+	testData, testOut string
+	format            string
+}
+
+func plantCommand(u *ui) *cobra.Command {
+	f := &plantFlags{}
+	c := &cobra.Command{
+		Use:   "plant --data DATA --attack NAME --rate PART -o POISONED.csv",
+		Short: "Plant known poison in a copy of data",
+		Long: `Plant known poison in a copy of data, to measure what finds it and what removes it.
+
+The data are never written over. The copy is CSV or, of images, NPZ, and is read
+under the same schema. The manifest tells which of its records were planted. With
+--test-data the records there that are not of the target class are written with
+the trigger in them, under their own labels: the part of them that a model trained
+on the poison gives the target is the attack's success.
+
+` + planterList(),
+		Example: `  assay plant --data images.npz --attack badnets --rate 0.01 --target 0 -o poisoned.npz --manifest planted.json
+  assay plant --data patients.csv --label outcome --attack tabular --rate 0.05 --target well -o poisoned.csv --test-data test.csv --test-out triggered.csv`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return f.run(c.Context(), u, c.Flags().Changed("target")) },
+	}
+	f.data.add(c)
+	s := c.Flags()
+	s.StringVar(&f.attack, "attack", "", "what to plant, by its name in the list above")
+	s.Float64Var(&f.rate, "rate", 0.01, "planted records as a part of all, from 0 to 1")
+	s.StringVar(&f.target, "target", "", "the class that the poison is to give, by its name")
+	s.Uint64Var(&f.seed, "seed", 0, "of everything that is drawn at random")
+	s.StringSliceVar(&f.features, "features", nil, "of tabular: the features that are the trigger (three are drawn)")
+	s.StringVar(&f.surrogate, "surrogate", "", "of flip-confident: a model trained on such data (ONNX)")
+	s.StringVarP(&f.out, "out", "o", "", "the file for the poisoned copy: .csv or .npz")
+	s.StringVar(&f.manifest, "manifest", "", "a file for what was planted, record by record (JSON)")
+	s.StringVar(&f.testData, "test-data", "", "data to put the trigger in")
+	s.StringVar(&f.testOut, "test-out", "", "the file for them: .csv or .npz")
+	s.StringVar(&f.format, "format", "text", "of the result: text or json")
+	for _, name := range []string{"attack", "out"} {
+		c.MarkFlagRequired(name)
+	}
+	return c
+}
+
+// planterList is what there is to plant, for the help.
+func planterList() string {
+	var b strings.Builder
+	for _, p := range builtin.Planters(builtin.Planting{}) {
+		d := p.Describe()
+		fmt.Fprintf(&b, "  %-18s %s\n", d.Name, d.Summary)
+	}
+	return "Attacks:\n" + b.String()
+}
+
+// plantReport is the result of planting, for programs.
+type plantReport struct {
+	Data    string  `json:"data"`
+	Attack  string  `json:"attack"`
+	Rate    float64 `json:"rate"`
+	Target  string  `json:"target,omitempty"`
+	Records int     `json:"records"`
+	Planted int     `json:"planted"`
+	Out     string  `json:"out"`
+	Test    int     `json:"test,omitempty"` // records written with the trigger
+}
+
+func (f *plantFlags) run(ctx context.Context, u *ui, targeted bool) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	planter, free, err := f.planter(ctx)
+	if err != nil {
+		return err
+	}
+	defer free()
+	of := planter.Describe()
+	if of.Targeted != targeted {
+		if targeted {
+			return usagef("--attack %s gives no class that could be chosen: leave out --target", f.attack)
+		}
+		return usagef("--attack %s needs --target, the class that it is to give", f.attack)
+	}
+	d, err := f.data.read(ctx, nil, false)
+	if err != nil {
+		return err
+	}
+	o := plant.Options{Rate: f.rate, Seed: f.seed}
+	if targeted {
+		if o.Target = slices.Index(d.Schema.Label.Classes, f.target); o.Target < 0 {
+			return usagef("--target %s is no class of %s: use one of %s", f.target, f.data.path, strings.Join(d.Schema.Label.Classes, ", "))
+		}
+	}
+	p, err := planter.Plant(ctx, d, o)
+	if err != nil {
+		return err
+	}
+	r := &plantReport{Data: f.data.path, Attack: f.attack, Rate: f.rate, Target: f.target, Records: p.Dataset.Len(), Planted: p.Count(), Out: f.out}
+	if r.Test, err = f.write(ctx, of, o, d, p); err != nil {
+		return err
+	}
+	if f.format == "json" {
+		return u.json(r)
+	}
+	u.planted(f, r)
+	return nil
+}
+
+// check refuses what no data could change.
+func (f *plantFlags) check() error {
+	if err := checkFormat(f.format); err != nil {
+		return err
+	}
+	for flag, path := range map[string]string{"out": f.out, "test-out": f.testOut, "manifest": f.manifest} {
+		if path != "" && flag != "manifest" && writerOf(path) == nil {
+			return usagef("--%s %s: give a file that ends in .csv or .npz", flag, path)
+		}
+		for _, given := range []string{f.data.path, f.testData, f.data.labelFile} {
+			if sameFile(path, given) {
+				return usagef("--%s %s is the data themselves, which are not written over: give another file", flag, path)
+			}
+		}
+	}
+	switch {
+	case !(f.rate >= 0 && f.rate <= 1):
+		return usagef("--rate %g: give a part from 0 to 1", f.rate)
+	case (f.testData == "") != (f.testOut == ""):
+		return usagef("--test-data and --test-out belong together: give both")
+	case len(f.features) > 0 && f.attack != "tabular":
+		return usagef("--features are for --attack tabular")
+	case f.surrogate != "" && f.attack != "flip-confident":
+		return usagef("--surrogate is for --attack flip-confident")
+	}
+	return nil
+}
+
+// sameFile reports whether two paths lead to one file.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}
+
+// planter gives the attack, and what frees the model that it uses.
+func (f *plantFlags) planter(ctx context.Context) (plant.Planter, func(), error) {
+	s, free := builtin.Planting{Features: f.features}, func() {}
+	if f.surrogate != "" {
+		m, _, err := openVictim(ctx, f.surrogate, 0)
+		if err != nil {
+			return nil, nil, err
+		}
+		s.Model, free = m, func() { _ = m.Close() }
+	}
+	p, err := builtin.FindPlanter(f.attack, s)
+	if err != nil {
+		free()
+		return nil, nil, usagef("--attack: %w", err)
+	}
+	return p, free, nil
+}
+
+// writerOf gives what writes data in the format that a file's name ends in, nil where there is none.
+func writerOf(path string) func(io.Writer, *dataset.Dataset) error {
+	return map[string]func(io.Writer, *dataset.Dataset) error{".csv": dataset.WriteCSV, ".npz": dataset.WriteNPZ}[filepath.Ext(path)]
+}
+
+// write writes all that is asked for, and gives how many records to test on there are.
+func (f *plantFlags) write(ctx context.Context, of plant.Description, o plant.Options, d *dataset.Dataset, p *plant.Planted) (int, error) {
+	m, err := plant.NewManifest(of, o, d, p)
+	if err != nil {
+		return 0, err
+	}
+	var triggered *dataset.Dataset
+	if f.testData != "" {
+		test := dataFlags{path: f.testData, bad: f.data.bad}
+		records, err := test.read(ctx, d.Schema, false)
+		if err != nil {
+			return 0, err
+		}
+		if triggered, err = p.Triggered(records); err != nil {
+			return 0, fmt.Errorf("--test-data: %w", err)
+		}
+	}
+	if err := writeWhole(f.out, func(w io.Writer) error { return writerOf(f.out)(w, p.Dataset) }); err != nil {
+		return 0, err
+	}
+	if f.manifest != "" {
+		if err := writeWhole(f.manifest, func(w io.Writer) error {
+			e := json.NewEncoder(w)
+			e.SetIndent("", "  ")
+			return e.Encode(m)
+		}); err != nil {
+			return 0, err
+		}
+	}
+	if triggered == nil {
+		return 0, nil
+	}
+	return triggered.Len(), writeWhole(f.testOut, func(w io.Writer) error { return writerOf(f.testOut)(w, triggered) })
+}
+
+// planted prints the result of planting.
+func (u *ui) planted(f *plantFlags, r *plantReport) {
+	u.row("planted", "%s in %d of %d records", r.Attack, r.Planted, r.Records)
+	if r.Target != "" {
+		u.row("target", "%s", r.Target)
+	}
+	u.row("written", "%s", r.Out)
+	if f.manifest != "" {
+		u.row("manifest", "%s", f.manifest)
+	}
+	if f.testOut != "" {
+		u.row("test", "%s: %d records with the trigger, under their own labels", f.testOut, r.Test)
+	}
+}
