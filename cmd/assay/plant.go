@@ -15,6 +15,8 @@ import (
 	"assay/internal/builtin"
 	"assay/internal/dataset"
 	"assay/internal/method/poisoning/plant"
+	"assay/internal/method/target"
+	"assay/onnx"
 )
 
 // plantFlags are the flags of assay plant.
@@ -25,6 +27,7 @@ type plantFlags struct {
 	seed              uint64
 	features          []string
 	surrogate         string
+	victim            int64
 	out, manifest     string
 	testData, testOut string
 	format            string
@@ -56,7 +59,8 @@ on the poison gives the target is the attack's success.
 	s.StringVar(&f.target, "target", "", "the class that the poison is to give, by its name")
 	s.Uint64Var(&f.seed, "seed", 0, "of everything that is drawn at random")
 	s.StringSliceVar(&f.features, "features", nil, "of tabular: the features that are the trigger (three are drawn)")
-	s.StringVar(&f.surrogate, "surrogate", "", "of flip-confident: a model trained on such data (ONNX)")
+	s.StringVar(&f.surrogate, "surrogate", "", "of attacks by a model: one that was trained on such data (ONNX)")
+	s.Int64Var(&f.victim, "victim", 0, "of attacks for one input: its number in --test-data, from 1")
 	s.StringVarP(&f.out, "out", "o", "", "the file for the poisoned copy: .csv or .npz")
 	s.StringVar(&f.manifest, "manifest", "", "a file for what was planted, record by record (JSON)")
 	s.StringVar(&f.testData, "test-data", "", "data to put the trigger in")
@@ -94,21 +98,25 @@ func (f *plantFlags) run(ctx context.Context, u *ui, targeted bool) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	planter, free, err := f.planter(ctx)
+	d, err := f.data.read(ctx, nil, false)
+	if err != nil {
+		return err
+	}
+	test, err := f.readTest(ctx, d.Schema)
+	if err != nil {
+		return err
+	}
+	planter, free, err := f.planter(ctx, test)
 	if err != nil {
 		return err
 	}
 	defer free()
 	of := planter.Describe()
-	if of.Targeted != targeted {
-		if targeted {
-			return usagef("--attack %s gives no class that could be chosen: leave out --target", f.attack)
-		}
+	switch {
+	case of.Targeted && !targeted:
 		return usagef("--attack %s needs --target, the class that it is to give", f.attack)
-	}
-	d, err := f.data.read(ctx, nil, false)
-	if err != nil {
-		return err
+	case !of.Targeted && targeted:
+		return usagef("--attack %s gives no class that could be chosen: leave out --target", f.attack)
 	}
 	o := plant.Options{Rate: f.rate, Seed: f.seed}
 	if targeted {
@@ -121,7 +129,7 @@ func (f *plantFlags) run(ctx context.Context, u *ui, targeted bool) error {
 		return err
 	}
 	r := &plantReport{Data: f.data.path, Attack: f.attack, Rate: f.rate, Target: f.target, Records: p.Dataset.Len(), Planted: p.Count(), Out: f.out}
-	if r.Test, err = f.write(ctx, of, o, d, p); err != nil {
+	if r.Test, err = f.write(of, o, d, test, p); err != nil {
 		return err
 	}
 	if f.format == "json" {
@@ -153,8 +161,8 @@ func (f *plantFlags) check() error {
 		return usagef("--test-data and --test-out belong together: give both")
 	case len(f.features) > 0 && f.attack != "tabular":
 		return usagef("--features are for --attack tabular")
-	case f.surrogate != "" && f.attack != "flip-confident":
-		return usagef("--surrogate is for --attack flip-confident")
+	case f.victim != 0 && f.testData == "":
+		return usagef("--victim is the number of a record in --test-data: give that too")
 	}
 	return nil
 }
@@ -169,22 +177,39 @@ func sameFile(a, b string) bool {
 	return err == nil && os.SameFile(x, y)
 }
 
-// planter gives the attack, and what frees the model that it uses.
-func (f *plantFlags) planter(ctx context.Context) (plant.Planter, func(), error) {
-	s, free := builtin.Planting{Features: f.features}, func() {}
-	if f.surrogate != "" {
-		m, _, err := openVictim(ctx, f.surrogate, 0)
-		if err != nil {
-			return nil, nil, err
-		}
-		s.Model, free = m, func() { _ = m.Close() }
+// readTest reads the data to put the trigger in, nil for none.
+func (f *plantFlags) readTest(ctx context.Context, schema *dataset.Schema) (*dataset.Dataset, error) {
+	if f.testData == "" {
+		return nil, nil
 	}
-	p, err := builtin.FindPlanter(f.attack, s)
-	if err != nil {
-		free()
+	test := dataFlags{path: f.testData, bad: f.data.bad}
+	return test.read(ctx, schema, false)
+}
+
+// planter gives the attack, and what frees the model that it uses.
+func (f *plantFlags) planter(ctx context.Context, test *dataset.Dataset) (_ plant.Planter, free func(), err error) {
+	s, free := builtin.Planting{Features: f.features}, func() {}
+	if _, err := builtin.FindPlanter(f.attack, s); err != nil {
 		return nil, nil, usagef("--attack: %w", err)
 	}
-	return p, free, nil
+	if f.victim != 0 {
+		at := slices.Index(test.Number, f.victim)
+		if at < 0 {
+			return nil, nil, usagef("--victim %d: %s has no such record", f.victim, f.testData)
+		}
+		s.Victim = test.Record(at)
+	}
+	if f.surrogate != "" {
+		if s.Network, err = onnx.Open(f.surrogate); err != nil {
+			return nil, nil, err
+		}
+		if s.Surrogate, err = target.Open(ctx, s.Network, target.Options{}); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", f.surrogate, err)
+		}
+		free = s.Surrogate.Close
+	}
+	p, err := builtin.FindPlanter(f.attack, s)
+	return p, free, err
 }
 
 // writerOf gives what writes data in the format that a file's name ends in, nil where there is none.
@@ -193,19 +218,14 @@ func writerOf(path string) func(io.Writer, *dataset.Dataset) error {
 }
 
 // write writes all that is asked for, and gives how many records to test on there are.
-func (f *plantFlags) write(ctx context.Context, of plant.Description, o plant.Options, d *dataset.Dataset, p *plant.Planted) (int, error) {
+func (f *plantFlags) write(of plant.Description, o plant.Options, d, test *dataset.Dataset, p *plant.Planted) (int, error) {
 	m, err := plant.NewManifest(of, o, d, p)
 	if err != nil {
 		return 0, err
 	}
 	var triggered *dataset.Dataset
-	if f.testData != "" {
-		test := dataFlags{path: f.testData, bad: f.data.bad}
-		records, err := test.read(ctx, d.Schema, false)
-		if err != nil {
-			return 0, err
-		}
-		if triggered, err = p.Triggered(records); err != nil {
+	if test != nil {
+		if triggered, err = p.Triggered(test); err != nil {
 			return 0, fmt.Errorf("--test-data: %w", err)
 		}
 	}

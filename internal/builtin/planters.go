@@ -5,26 +5,40 @@ import (
 	"strings"
 
 	"assay/internal/method/poisoning/plant"
+	"assay/internal/method/poisoning/plant/craft"
+	"assay/internal/method/target"
 	"assay/internal/model"
+	"assay/onnx"
 )
 
 // Planting is what planters can be told, each of which some take.
 type Planting struct {
-	Model    model.Classifier // trained on such data; nil for none
-	Features []string         // of a table's trigger; nil to have them drawn
+	Features  []string      // of a table's trigger; nil to have them drawn
+	Surrogate *target.Model // trained on such data; nil for none
+	Network   *onnx.Model   // the same as a graph
+	Victim    []float32     // the input that poison is to have misclassified; nil for none
 }
 
-// Planters gives all that plant poison in data: first those that change labels, then triggers, then those that add records.
+// Planters gives all that plant poison in data: first those that change labels, then triggers, poison for one input,
+// poison against all, and what adds records.
 func Planters(s Planting) []plant.Planter {
+	var classifier model.Classifier
+	if s.Surrogate != nil {
+		classifier = s.Surrogate.Target.Model
+	}
 	return []plant.Planter{
 		plant.RandomFlips{},
 		plant.TargetedFlips{},
-		plant.ConfidentFlips{Model: s.Model},
+		plant.ConfidentFlips{Model: classifier},
 		plant.BadNets{},
 		plant.Blended{},
 		plant.Warped{},
 		plant.Sinusoidal{},
+		plant.LabelConsistent{Model: s.Surrogate},
 		plant.Tabular{Features: s.Features},
+		craft.FeatureCollision{Model: s.Network, Victim: s.Victim},
+		craft.GradientMatching{Model: s.Network, Victim: s.Victim},
+		plant.Adversarial{Model: s.Surrogate},
 		plant.Subpopulation{},
 		plant.Duplicates{},
 		plant.Duplicates{Noise: 0.02},

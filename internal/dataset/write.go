@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/csv"
 	"fmt"
@@ -87,6 +88,19 @@ func (d *Dataset) tableColumns() (header []string, feature []int) {
 	}
 	return header, feature
 }
+
+// WriteCSV writes texts as a table of two columns with a header line.
+func (t *Texts) WriteCSV(w io.Writer, column, label string) error {
+	out := csv.NewWriter(w)
+	lines := [][]string{{column, label}}
+	for i, text := range t.Texts {
+		lines = append(lines, []string{text, t.Labels[i]})
+	}
+	return out.WriteAll(lines)
+}
+
+// Digest identifies the text i by its content: SHA-256 of the text, a line's end and its label.
+func (t *Texts) Digest(i int) Digest { return sha256.Sum256([]byte(t.Texts[i] + "\n" + t.Labels[i])) }
 
 // elementNames gives names for n elements, none of which is taken.
 func elementNames(n int, taken []string) []string {

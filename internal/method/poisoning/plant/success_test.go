@@ -1,9 +1,12 @@
 package plant
 
 import (
+	"slices"
 	"testing"
 
 	"assay/internal/dataset"
+	"assay/internal/method"
+	"assay/internal/method/target"
 	"assay/internal/model/ort"
 	"assay/internal/stat"
 	"assay/internal/train"
@@ -110,4 +113,79 @@ func TestSubpopulationErrs(t *testing.T) {
 	if lower, err := stat.BinomialLower(hit, n, 0.95); err != nil || lower < 0.3 || 10*before > n {
 		t.Errorf("%d of %d are the target's, and %d for the clean model", hit, n, before)
 	}
+}
+
+// Records of the target class that a model took for what they are it takes for others, under the square. Adversarial examples under
+// their own labels have another model learn little.
+func TestPerturbedRecords(t *testing.T) {
+	training, test := halves(t, digits(t))
+	m, accuracy := trained(t, training, test)
+	surrogate, err := target.Open(t.Context(), m, target.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer surrogate.Close()
+	before := slices.Clone(training.X)
+	l := LabelConsistent{Model: surrogate, Eps: 0.3}
+	p := must(t, l, training, Options{Rate: 0.05, Target: 3, Seed: 1})
+	var chosen []int
+	for i, planted := range p.Which {
+		if planted {
+			chosen = append(chosen, i)
+			x := p.Dataset.Record(i)
+			if training.Y[i] != 3 || x[63] != 16 || x[62] != 0 || x[55] != 0 || x[54] != 16 { // the square
+				t.Fatalf("record %d of class %d: %v", i, training.Y[i], x)
+			}
+		}
+	}
+	was, is := recognised(t, surrogate, training.Select(chosen)), recognised(t, surrogate, p.Dataset.Select(chosen))
+	if was < 60 || is > 6 {
+		t.Errorf("of %d records %d are recognised, and %d were before", len(chosen), is, was)
+	}
+	a := Adversarial{Model: surrogate, Eps: 0.3}
+	all := must(t, a, training, Options{Rate: 1, Seed: 1})
+	_, poisoned := trained(t, all.Dataset, test)
+	t.Logf("adversarial: accuracy %.3f, clean %.3f", poisoned, accuracy)
+	if poisoned > accuracy-0.2 {
+		t.Errorf("an accuracy of %.3f, and %.3f without poison", poisoned, accuracy)
+	}
+	if !slices.Equal(before, training.X) || !slices.Equal(p.Dataset.Y, training.Y) || !slices.Equal(all.Dataset.Y, training.Y) || p.Count() != 63 || all.Count() != training.Len() {
+		t.Errorf("the data given or labels were changed, or %d and %d records planted", p.Count(), all.Count())
+	}
+	again := must(t, l, training, Options{Rate: 0.05, Target: 3, Seed: 1})
+	if !slices.Equal(again.Dataset.X, p.Dataset.X) {
+		t.Error("the same seed planted something else")
+	}
+	if none := must(t, l, training, Options{Target: 3}); none.Count() != 0 || !slices.Equal(none.Dataset.X, training.X) {
+		t.Error("at rate 0 something was planted")
+	}
+	for i := range p.Which {
+		if bad := (&method.Space{Domain: mustDomain(t, training), Norm: method.Linf, Eps: 1e9, Clean: training.Record(i)}).Contains(all.Dataset.Record(i)); bad != nil {
+			t.Fatal(bad)
+		}
+	}
+}
+
+func mustDomain(t *testing.T, d *dataset.Dataset) *method.Domain {
+	domain, err := domainOf(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return domain
+}
+
+// recognised counts the records that a model gives their class.
+func recognised(t *testing.T, m *target.Model, d *dataset.Dataset) int {
+	t.Helper()
+	scores, err := scoresOf(t.Context(), m.Target.Model, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for i, s := range scores {
+		if best(s) == int(d.Y[i]) {
+			n++
+		}
+	}
+	return n
 }
