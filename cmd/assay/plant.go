@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -28,6 +27,9 @@ type plantFlags struct {
 	features          []string
 	surrogate         string
 	victim            int64
+	model, trigger    string // of attacks on models
+	bits              int
+	text, words       string // of attacks on texts
 	out, manifest     string
 	testData, testOut string
 	format            string
@@ -36,9 +38,10 @@ type plantFlags struct {
 func plantCommand(u *ui) *cobra.Command {
 	f := &plantFlags{}
 	c := &cobra.Command{
-		Use:   "plant --data DATA --attack NAME --rate PART -o POISONED.csv",
-		Short: "Plant known poison in a copy of data",
-		Long: `Plant known poison in a copy of data, to measure what finds it and what removes it.
+		Use:   "plant [--model MODEL.onnx] --data DATA --attack NAME -o COPY",
+		Short: "Plant known poison in a copy of data or of a model",
+		Long: `Plant known poison in a copy of data or of a model, to measure what finds it and what
+removes it.
 
 The data are never written over. The copy is CSV or, of images, NPZ, and is read
 under the same schema. The manifest tells which of its records were planted. With
@@ -46,22 +49,43 @@ under the same schema. The manifest tells which of its records were planted. Wit
 the trigger in them, under their own labels: the part of them that a model trained
 on the poison gives the target is the attack's success.
 
+With --model a copy of the model is changed instead: by training on poison, by hand, by
+flipping bits. With --text the data are texts, in which words are put.
+
 ` + planterList(),
 		Example: `  assay plant --data images.npz --attack badnets --rate 0.01 --target 0 -o poisoned.npz --manifest planted.json
+  assay plant --model model.onnx --data images.npz --attack fine-tune --rate 0.05 --target 0 -o backdoored.onnx
   assay plant --data patients.csv --label outcome --attack tabular --rate 0.05 --target well -o poisoned.csv --test-data test.csv --test-out triggered.csv`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return f.run(c.Context(), u, c.Flags().Changed("target")) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
+			switch {
+			case f.model != "":
+				return f.runModel(c.Context(), u)
+			case f.text != "":
+				return f.runText(c.Context(), u)
+			}
+			return f.run(c.Context(), u)
+		},
 	}
 	f.data.add(c)
 	s := c.Flags()
+	_ = s.SetAnnotation("data", cobra.BashCompOneRequiredFlag, []string{"false"}) // some attacks on models need none
 	s.StringVar(&f.attack, "attack", "", "what to plant, by its name in the list above")
-	s.Float64Var(&f.rate, "rate", 0.01, "planted records as a part of all, from 0 to 1")
+	s.Float64Var(&f.rate, "rate", 0.01, "planted records as a part of all, from 0 to 1; of batch-norm the channels")
 	s.StringVar(&f.target, "target", "", "the class that the poison is to give, by its name")
 	s.Uint64Var(&f.seed, "seed", 0, "of everything that is drawn at random")
 	s.StringSliceVar(&f.features, "features", nil, "of tabular: the features that are the trigger (three are drawn)")
 	s.StringVar(&f.surrogate, "surrogate", "", "of attacks by a model: one that was trained on such data (ONNX)")
 	s.Int64Var(&f.victim, "victim", 0, "of attacks for one input: its number in --test-data, from 1")
-	s.StringVarP(&f.out, "out", "o", "", "the file for the poisoned copy: .csv or .npz")
+	s.StringVar(&f.model, "model", "", "a model to plant in, instead of data (ONNX)")
+	s.StringVar(&f.trigger, "trigger", "badnets", "of fine-tune and handcraft: the attack on data whose trigger it is")
+	s.IntVar(&f.bits, "bits", 20, "of flip-bits and flip-worst-bits: how many")
+	s.StringVar(&f.text, "text", "", "the column with the texts, where the data are such")
+	s.StringVar(&f.words, "words", "", "of rare-token and phrase: what is put into texts (cf)")
+	s.StringVarP(&f.out, "out", "o", "", "the file for the poisoned copy: .csv or .npz, and .onnx for a model")
 	s.StringVar(&f.manifest, "manifest", "", "a file for what was planted, record by record (JSON)")
 	s.StringVar(&f.testData, "test-data", "", "data to put the trigger in")
 	s.StringVar(&f.testOut, "test-out", "", "the file for them: .csv or .npz")
@@ -79,7 +103,17 @@ func planterList() string {
 		d := p.Describe()
 		fmt.Fprintf(&b, "  %-18s %s\n", d.Name, d.Summary)
 	}
-	return "Attacks:\n" + b.String()
+	b.WriteString("Attacks on texts:\n")
+	for _, words := range []string{"", "a phrase"} {
+		d := plant.TextTrigger{Words: words}.Describe()
+		fmt.Fprintf(&b, "  %-18s %s\n", d.Name, d.Summary)
+	}
+	b.WriteString("Attacks on models:\n")
+	for _, t := range builtin.Tamperers(nil) {
+		d := t.Describe()
+		fmt.Fprintf(&b, "  %-18s %s\n", d.Name, d.Summary)
+	}
+	return "Attacks on data:\n" + b.String()
 }
 
 // plantReport is the result of planting, for programs.
@@ -94,10 +128,8 @@ type plantReport struct {
 	Test    int     `json:"test,omitempty"` // records written with the trigger
 }
 
-func (f *plantFlags) run(ctx context.Context, u *ui, targeted bool) error {
-	if err := f.check(); err != nil {
-		return err
-	}
+func (f *plantFlags) run(ctx context.Context, u *ui) error {
+	targeted := f.target != ""
 	d, err := f.data.read(ctx, nil, false)
 	if err != nil {
 		return err
@@ -113,6 +145,8 @@ func (f *plantFlags) run(ctx context.Context, u *ui, targeted bool) error {
 	defer free()
 	of := planter.Describe()
 	switch {
+	case len(f.features) > 0 && f.attack != "tabular":
+		return usagef("--features are for --attack tabular")
 	case of.Targeted && !targeted:
 		return usagef("--attack %s needs --target, the class that it is to give", f.attack)
 	case !of.Targeted && targeted:
@@ -128,14 +162,29 @@ func (f *plantFlags) run(ctx context.Context, u *ui, targeted bool) error {
 	if err != nil {
 		return err
 	}
-	r := &plantReport{Data: f.data.path, Attack: f.attack, Rate: f.rate, Target: f.target, Records: p.Dataset.Len(), Planted: p.Count(), Out: f.out}
-	if r.Test, err = f.write(of, o, d, test, p); err != nil {
+	m, err := plant.NewManifest(of, o, d, p)
+	if err != nil {
 		return err
+	}
+	r := &plantReport{Data: f.data.path, Attack: f.attack, Rate: f.rate, Target: f.target, Records: p.Dataset.Len(), Planted: p.Count(), Out: f.out}
+	if r.Test, err = f.write(test, p); err != nil {
+		return err
+	}
+	return f.finish(u, r, m)
+}
+
+// finish writes the manifest and prints the result.
+func (f *plantFlags) finish(u *ui, r *plantReport, m *plant.Manifest) error {
+	if f.manifest != "" {
+		if err := writeJSON(f.manifest, m); err != nil {
+			return err
+		}
 	}
 	if f.format == "json" {
 		return u.json(r)
 	}
-	u.planted(f, r)
+	u.row("planted", "%s in %d of %d records", r.Attack, r.Planted, r.Records)
+	f.files(u, r.Target, r.Test)
 	return nil
 }
 
@@ -145,12 +194,12 @@ func (f *plantFlags) check() error {
 		return err
 	}
 	for flag, path := range map[string]string{"out": f.out, "test-out": f.testOut, "manifest": f.manifest} {
-		if path != "" && flag != "manifest" && writerOf(path) == nil {
+		if path != "" && writerOf(path) == nil && flag != "manifest" && (flag != "out" || f.model == "") {
 			return usagef("--%s %s: give a file that ends in .csv or .npz", flag, path)
 		}
-		for _, given := range []string{f.data.path, f.testData, f.data.labelFile} {
+		for _, given := range []string{f.data.path, f.testData, f.data.labelFile, f.model, f.surrogate} {
 			if sameFile(path, given) {
-				return usagef("--%s %s is the data themselves, which are not written over: give another file", flag, path)
+				return usagef("--%s %s is what is read, and not written over: give another file", flag, path)
 			}
 		}
 	}
@@ -159,8 +208,12 @@ func (f *plantFlags) check() error {
 		return usagef("--rate %g: give a part from 0 to 1", f.rate)
 	case (f.testData == "") != (f.testOut == ""):
 		return usagef("--test-data and --test-out belong together: give both")
-	case len(f.features) > 0 && f.attack != "tabular":
-		return usagef("--features are for --attack tabular")
+	case f.data.path == "" && f.model == "":
+		return usagef("--data is needed, or --model for an attack on one")
+	case f.model != "" && f.text != "":
+		return usagef("--model and --text are of different attacks: give one")
+	case f.testData != "" && f.data.path == "":
+		return usagef("--test-data is read like --data: give that too")
 	case f.victim != 0 && f.testData == "":
 		return usagef("--victim is the number of a record in --test-data: give that too")
 	}
@@ -217,14 +270,11 @@ func writerOf(path string) func(io.Writer, *dataset.Dataset) error {
 	return map[string]func(io.Writer, *dataset.Dataset) error{".csv": dataset.WriteCSV, ".npz": dataset.WriteNPZ}[filepath.Ext(path)]
 }
 
-// write writes all that is asked for, and gives how many records to test on there are.
-func (f *plantFlags) write(of plant.Description, o plant.Options, d, test *dataset.Dataset, p *plant.Planted) (int, error) {
-	m, err := plant.NewManifest(of, o, d, p)
-	if err != nil {
-		return 0, err
-	}
+// write writes the copy, and the records to test on, of which it gives how many there are.
+func (f *plantFlags) write(test *dataset.Dataset, p *plant.Planted) (int, error) {
 	var triggered *dataset.Dataset
 	if test != nil {
+		var err error
 		if triggered, err = p.Triggered(test); err != nil {
 			return 0, fmt.Errorf("--test-data: %w", err)
 		}
@@ -232,32 +282,22 @@ func (f *plantFlags) write(of plant.Description, o plant.Options, d, test *datas
 	if err := writeWhole(f.out, func(w io.Writer) error { return writerOf(f.out)(w, p.Dataset) }); err != nil {
 		return 0, err
 	}
-	if f.manifest != "" {
-		if err := writeWhole(f.manifest, func(w io.Writer) error {
-			e := json.NewEncoder(w)
-			e.SetIndent("", "  ")
-			return e.Encode(m)
-		}); err != nil {
-			return 0, err
-		}
-	}
 	if triggered == nil {
 		return 0, nil
 	}
 	return triggered.Len(), writeWhole(f.testOut, func(w io.Writer) error { return writerOf(f.testOut)(w, triggered) })
 }
 
-// planted prints the result of planting.
-func (u *ui) planted(f *plantFlags, r *plantReport) {
-	u.row("planted", "%s in %d of %d records", r.Attack, r.Planted, r.Records)
-	if r.Target != "" {
-		u.row("target", "%s", r.Target)
+// files prints what was written.
+func (f *plantFlags) files(u *ui, target string, test int) {
+	if target != "" {
+		u.row("target", "%s", target)
 	}
-	u.row("written", "%s", r.Out)
+	u.row("written", "%s", f.out)
 	if f.manifest != "" {
 		u.row("manifest", "%s", f.manifest)
 	}
 	if f.testOut != "" {
-		u.row("test", "%s: %d records with the trigger, under their own labels", f.testOut, r.Test)
+		u.row("test", "%s: %d records with the trigger, under their own labels", f.testOut, test)
 	}
 }

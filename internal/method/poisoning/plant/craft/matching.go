@@ -128,6 +128,7 @@ func (x *graph) weightGradients(second bool) error {
 		for i, name := range gradients.Names {
 			x.OutputAs(fmt.Sprintf("assay_gradient%d", i), name, onnx.Float32, onnx.Fixed(x.shapes[i]...))
 		}
+		x.OutputAs("assay_loss", each, onnx.Float32, onnx.Dims(x.dim()))
 		return nil
 	}
 	sum := ""
@@ -154,9 +155,9 @@ func (a *alignment) gradients(ctx context.Context, rows []float32, labels []int6
 	if err != nil {
 		return nil, err
 	}
-	gradients := make([][]float32, len(out))
-	for i, t := range out {
-		gradients[i] = ort.Data[float32](t)
+	gradients := make([][]float32, len(a.graph.leaves)) // the loss comes after them
+	for i := range gradients {
+		gradients[i] = ort.Data[float32](out[i])
 	}
 	return gradients, nil
 }
