@@ -70,6 +70,11 @@ func perceptronOf(m *onnx.Model) (*perceptron, error) {
 	if value != m.Graph.Outputs[0].Name || activated || len(n.layers) == 0 {
 		return nil, errPerceptron
 	}
+	for _, constant := range [][]float64{n.shift, n.scale} {
+		if count := len(constant); constant != nil && count != 1 && count != len(n.layers[0].weights) {
+			return nil, errPerceptron
+		}
+	}
 	for k := range n.layers[1:] {
 		if len(n.layers[k].bias) != len(n.layers[k+1].weights) {
 			return nil, errPerceptron
