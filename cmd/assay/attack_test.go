@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"assay/internal/dataset"
 	"assay/internal/method/evasion/linear"
 	"assay/internal/train/network"
 	"assay/onnx"
@@ -209,7 +210,7 @@ func TestAttackOnArrays(t *testing.T) {
 	dir := attackFiles(t)
 	array := func(name, kind string, shape []int, data any) string {
 		path := filepath.Join(dir, name)
-		if err := writeWhole(path, func(w io.Writer) error { return writeNPY(w, kind, shape, data) }); err != nil {
+		if err := writeWhole(path, func(w io.Writer) error { return dataset.WriteNPY(w, kind, shape, data) }); err != nil {
 			t.Fatal(err)
 		}
 		return path

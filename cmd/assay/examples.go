@@ -2,14 +2,12 @@ package main
 
 import (
 	"archive/zip"
-	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
+	"assay/internal/dataset"
 	"assay/internal/method"
 )
 
@@ -46,35 +44,12 @@ func (a *attack) save(path string, results []method.Result) error {
 			if err != nil {
 				return err
 			}
-			if err := writeNPY(entry, array.kind, array.shape, array.data); err != nil {
+			if err := dataset.WriteNPY(entry, array.kind, array.shape, array.data); err != nil {
 				return err
 			}
 		}
 		return z.Close()
 	})
-}
-
-// writeNPY writes an array in version 1.0 of NumPy's format (NEP 1).
-func writeNPY(w io.Writer, kind string, shape []int, data any) error {
-	dims := ""
-	for _, d := range shape {
-		dims += fmt.Sprintf("%d, ", d)
-	}
-	if len(shape) > 1 {
-		dims = strings.TrimSuffix(dims, ", ")
-	}
-	header := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", kind, strings.TrimSuffix(dims, " "))
-	const before = 10 // bytes; with the header and its line's end a multiple of 64
-	header += strings.Repeat(" ", 63-(before+len(header))%64) + "\n"
-	var out bytes.Buffer
-	out.WriteString("\x93NUMPY\x01\x00")
-	for _, part := range []any{uint16(len(header)), []byte(header), data} {
-		if err := binary.Write(&out, binary.LittleEndian, part); err != nil {
-			return err
-		}
-	}
-	_, err := out.WriteTo(w)
-	return err
 }
 
 // writeWhole writes a file whole or not at all.

@@ -49,9 +49,9 @@ func execute(ctx context.Context, args []string, u *ui) (err error) {
 	root.SetIn(u.streams.In)
 	root.SetOut(u.streams.Out)
 	root.SetErr(u.streams.Err)
-	root.AddCommand(initCommand(u), planCommand(u), assessCommand(u), verifyCommand(u), rerunCommand(u), reportCommand(u),
-		scanCommand(u), explainCommand(u), catalogCommand(u), attackCommand(u), extractCommand(u), trainCommand(u), hardenCommand(u), gradientCommand(u), versionCommand(u))
-	root.AddCommand(signCommand(u), verifyModelCommand(u), pinCommand(u), convertCommand(u), bomCommand(u))
+	root.AddCommand(initCommand(u), planCommand(u), assessCommand(u), verifyCommand(u), rerunCommand(u), reportCommand(u), explainCommand(u), catalogCommand(u),
+		attackCommand(u), extractCommand(u), plantCommand(u), trainCommand(u), hardenCommand(u), gradientCommand(u),
+		scanCommand(u), signCommand(u), verifyModelCommand(u), pinCommand(u), convertCommand(u), bomCommand(u), versionCommand(u))
 	running := false
 	watch(root, func() { running = true })
 	if err = root.ExecuteContext(ctx); err != nil && !running {
