@@ -51,6 +51,7 @@ func execute(ctx context.Context, args []string, u *ui) (err error) {
 	root.SetErr(u.streams.Err)
 	root.AddCommand(initCommand(u), planCommand(u), assessCommand(u), verifyCommand(u), rerunCommand(u), reportCommand(u),
 		scanCommand(u), explainCommand(u), catalogCommand(u), attackCommand(u), extractCommand(u), trainCommand(u), hardenCommand(u), gradientCommand(u), versionCommand(u))
+	root.AddCommand(retrainCommand(u))
 	running := false
 	watch(root, func() { running = true })
 	if err = root.ExecuteContext(ctx); err != nil && !running {
