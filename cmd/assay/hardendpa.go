@@ -193,7 +193,7 @@ func (f *dpaFlags) measure(ctx context.Context, u *ui, m *onnx.Model, s *split, 
 		return err
 	}
 	defer with.Close()
-	other, err := f.unhardened(ctx)
+	other, err := f.unhardened(ctx, u)
 	if err != nil {
 		return err
 	}

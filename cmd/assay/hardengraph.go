@@ -26,6 +26,7 @@ import (
 // graphFlags are those of all solutions that are built around a model.
 type graphFlags struct {
 	parts       partFlags
+	admission   admission
 	models      []string
 	out, format string
 	threads     int
@@ -62,6 +63,7 @@ func graphCommand(u *ui, name string, f *graphFlags, build builds) *cobra.Comman
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c.Context(), u, name, build) },
 	}
 	f.parts.add(c)
+	f.admission.add(c)
 	s := c.Flags()
 	s.StringSliceVar(&f.models, "model", nil, "the ONNX model")
 	s.IntVar(&f.threads, "threads", 0, "processors to use (all)")
@@ -104,7 +106,7 @@ func (f *graphFlags) run(ctx context.Context, u *ui, name string, build builds) 
 	}
 	started := time.Now()
 	j := &job{options: ort.Options{Threads: f.threads}}
-	schema, err := f.open(ctx, j)
+	schema, err := f.open(ctx, u, j)
 	if err != nil {
 		return err
 	}
@@ -141,9 +143,9 @@ func (f *graphFlags) run(ctx context.Context, u *ui, name string, build builds) 
 }
 
 // open opens the models, and gives the schema of the data of the first that carries one.
-func (f *graphFlags) open(ctx context.Context, j *job) (schema *dataset.Schema, err error) {
+func (f *graphFlags) open(ctx context.Context, u *ui, j *job) (schema *dataset.Schema, err error) {
 	for _, path := range f.models {
-		m, err := onnx.Open(path)
+		m, err := f.admission.open(ctx, u, path)
 		if err != nil {
 			return nil, err
 		}

@@ -58,7 +58,7 @@ func (f *trainFlags) hardened(ctx context.Context, u *ui, m *onnx.Model, s *spli
 		return nil, err
 	}
 	defer with.Close()
-	other, err := f.unhardened(ctx)
+	other, err := f.unhardened(ctx, u)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (f *trainFlags) hardened(ctx context.Context, u *ui, m *onnx.Model, s *spli
 }
 
 // unhardened opens the model to compare with, nil where there is none.
-func (f *trainFlags) unhardened(ctx context.Context) (model.Classifier, error) {
+func (f *trainFlags) unhardened(ctx context.Context, u *ui) (model.Classifier, error) {
 	path := f.without
 	if path == "" && strings.HasSuffix(f.arch, ".onnx") {
 		path = f.arch
@@ -85,7 +85,15 @@ func (f *trainFlags) unhardened(ctx context.Context) (model.Classifier, error) {
 	if path == "" {
 		return nil, nil
 	}
-	return ort.OpenClassifier(ctx, path, ort.ClassifierOptions{Options: ort.Options{Threads: f.options.Threads}})
+	m, err := f.admission.open(ctx, u, path)
+	if err != nil {
+		return nil, err
+	}
+	c, err := ort.NewClassifier(ctx, m, ort.ClassifierOptions{Options: ort.Options{Threads: f.options.Threads}})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
 }
 
 // attackerFlags say against which attacker a model is trained.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -21,6 +22,7 @@ type trainFlags struct {
 	parts                partFlags
 	solution             trainedSolution // that the model is hardened by; nil for none
 	without              string          // a model to compare the hardened one with
+	admission            admission
 	arch, widths         string
 	out, format, augment string
 	method, schedule     string
@@ -51,6 +53,7 @@ is given as --arch is trained further as it is.`,
 func (f *trainFlags) add(c *cobra.Command) {
 	o := &f.options
 	f.parts.add(c)
+	f.admission.add(c)
 	s := c.Flags()
 	s.StringVar(&f.arch, "arch", "mlp", "logistic, mlp, cnn, resnet20, or a MODEL.onnx to train further")
 	s.StringVar(&f.widths, "widths", "", "widths of the layers of mlp (64,32) and cnn (32,32,64,64)")
@@ -102,7 +105,7 @@ func (f *trainFlags) run(c *cobra.Command, u *ui) error {
 		return err
 	}
 	started := time.Now()
-	m, known, err := f.given()
+	m, known, err := f.given(ctx, u)
 	if err != nil {
 		return err
 	}
@@ -186,11 +189,11 @@ func (f *trainFlags) complete() error {
 
 // given opens the model to be trained further, nil for a new one, and gives the
 // schema of the data that it was trained on, where it has one.
-func (f *trainFlags) given() (*onnx.Model, *dataset.Schema, error) {
+func (f *trainFlags) given(ctx context.Context, u *ui) (*onnx.Model, *dataset.Schema, error) {
 	if !strings.HasSuffix(f.arch, ".onnx") {
 		return nil, nil, nil
 	}
-	m, err := onnx.Open(f.arch)
+	m, err := f.admission.open(ctx, u, f.arch)
 	if err != nil {
 		return nil, nil, err
 	}
