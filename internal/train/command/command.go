@@ -175,22 +175,5 @@ func check(ctx context.Context, path string, job Job) (*onnx.Model, *model.Descr
 	}
 	defer c.Close()
 	d := c.Describe()
-	return m, &d, fits(&d, job.Schema)
-}
-
-// fits says what a model lacks for the data.
-func fits(d *model.Description, s *dataset.Schema) error {
-	rows, err := target.NewRows(s, *d)
-	if err != nil {
-		return fmt.Errorf("its model does not take these data: %w", err)
-	}
-	if d.Labels() != len(s.Label.Classes) {
-		return fmt.Errorf("its model has %d classes, and the data have %d", d.Labels(), len(s.Label.Classes))
-	}
-	for i, name := range s.Label.Classes {
-		if rows.Class(i) < 0 {
-			return fmt.Errorf("its model has no class %q: its classes are %q", name, d.Classes)
-		}
-	}
-	return nil
+	return m, &d, target.Fits(job.Schema, d)
 }
