@@ -18,6 +18,7 @@ func hardenCommand(u *ui) *cobra.Command {
 		"pgd": pgdCommand, "trades": tradesCommand, "smoothing": smoothingCommand,
 		"squeezing": squeezingCommand, "knn": knnCommand, "mahalanobis": mahalanobisCommand,
 		"rejection": rejectionCommand, "randomisation": randomisationCommand, "ensemble": ensembleCommand,
+		"dpa": dpaCommand,
 	}
 	c := &cobra.Command{
 		Use:   "harden SOLUTION",
@@ -75,6 +76,9 @@ type hardening struct {
 	Threshold *refusal.Threshold  `json:"threshold,omitempty"` // above which it refuses
 	Cost      *cost               `json:"cost,omitempty"`      // on records to test on
 	Certified []certificate.Point `json:"certified,omitempty"`
+
+	Poisoned   []certificate.BudgetPoint `json:"certified_poisoned,omitempty"` // by poisoned records
+	Assumption string                    `json:"assumption,omitempty"`         // that they hold under
 }
 
 func newHardening(solution, how string) *hardening {
@@ -100,6 +104,12 @@ func (u *ui) hardened(h *hardening) {
 	}
 	for _, p := range h.Certified {
 		u.row("certified", "accuracy %s at L2 radius %.4g, between %s and %s at 95 %% confidence", percent(p.Accuracy), p.Radius, percent(p.Interval.Lower), percent(p.Interval.Upper))
+	}
+	for _, p := range h.Poisoned {
+		u.row("certified", "accuracy %s at %d poisoned records, between %s and %s at 95 %% confidence", percent(p.Accuracy), p.Budget, percent(p.Interval.Lower), percent(p.Interval.Upper))
+	}
+	if h.Assumption != "" {
+		u.row("assuming", "%s", h.Assumption)
 	}
 	u.row("reference", "%s", h.Reference)
 }

@@ -14,6 +14,7 @@ type Solution struct {
 func Solutions() []Solution {
 	prevent := []assay.Cell{{Vulnerability: assay.Evasion, Function: assay.Prevent}}
 	detect := []assay.Cell{{Vulnerability: assay.Evasion, Function: assay.Detect}}
+	poisoning := []assay.Cell{{Vulnerability: assay.DataPoisoning, Function: assay.Prevent}}
 	return []Solution{
 		{"pgd", "adversarial training: on what PGD makes of the examples", prevent,
 			"Madry et al. 2018 (arXiv:1706.06083), section 2.1"},
@@ -33,5 +34,7 @@ func Solutions() []Solution {
 			"Xie et al. 2018 (arXiv:1711.01991), section 3.2"},
 		{"ensemble", "the mean of several models' answers", prevent,
 			"Lakshminarayanan et al. 2017 (arXiv:1612.01474), section 2.4"},
+		{"dpa", "a vote of networks trained on parts of the records, certified against a number of poisoned ones", poisoning,
+			"Levine and Feizi 2021 (arXiv:2006.14768), section 3.1 and theorem 1"},
 	}
 }

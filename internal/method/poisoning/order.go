@@ -1,6 +1,7 @@
 package poisoning
 
 import (
+	"encoding/binary"
 	"math"
 	"slices"
 )
@@ -24,4 +25,13 @@ func ratio(a, b float64) float64 {
 		return math.MaxFloat64
 	}
 	return a / b
+}
+
+// key is the content of a row. -0 is 0.
+func key(row []float32) string {
+	content := make([]byte, 0, 4*len(row))
+	for _, v := range row {
+		content = binary.LittleEndian.AppendUint32(content, math.Float32bits(v+0))
+	}
+	return string(content)
 }

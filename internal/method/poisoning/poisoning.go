@@ -4,6 +4,7 @@ package poisoning
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -34,6 +35,7 @@ const (
 	Inputs        Need = "inputs"
 	Features      Need = "features"
 	Probabilities Need = "probabilities"
+	Checkpoints   Need = "checkpoints"
 )
 
 // Records are what detectors look at: records with their labels, and what models make of them.
@@ -48,6 +50,16 @@ type Records struct {
 
 	// Probabilities are those of the classes, each record's by a model that it was not among the training data of.
 	Probabilities Matrix
+
+	// Checkpoints are what the model in training gave for the records, at some epochs' ends.
+	Checkpoints []Checkpoint
+}
+
+// Checkpoint is what a model gives for the records at some time of its training on them.
+type Checkpoint struct {
+	Rate          float64 // the learning rate at that time
+	Features      Matrix  // the input of the last layer
+	Probabilities Matrix  // the softmax of the last layer's output
 }
 
 // Matrix is rows of numbers, one after the other. The zero Matrix has none.
@@ -79,17 +91,46 @@ func (r *Records) Check(d Description) error {
 		}
 	}
 	for _, need := range d.Needs {
-		m := map[Need]Matrix{Inputs: r.Inputs, Features: r.Features, Probabilities: r.Probabilities}[need]
-		if m.Len() != n || len(m.Data) != n*m.Width {
-			return fmt.Errorf("%s needs the %s of all %d records, and has those of %d", d.Name, need, n, m.Len())
-		}
-		if need == Probabilities && m.Width != r.Classes {
-			return fmt.Errorf("%s needs the probabilities of %d classes, and has those of %d", d.Name, r.Classes, m.Width)
-		}
-		for i, v := range m.Data {
-			if x := float64(v); math.IsNaN(x) || math.IsInf(x, 0) {
-				return fmt.Errorf("the %s of record %d hold %g, which is no finite number: leave it out, or mend the model", need, i/m.Width, v)
+		if need == Checkpoints {
+			if err := r.checkCheckpoints(d); err != nil {
+				return err
 			}
+			continue
+		}
+		m := map[Need]Matrix{Inputs: r.Inputs, Features: r.Features, Probabilities: r.Probabilities}[need]
+		if err := r.checkMatrix(d, need, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Records) checkCheckpoints(d Description) error {
+	if len(r.Checkpoints) == 0 {
+		return fmt.Errorf("%s needs what the model gave at checkpoints of its training, and has none", d.Name)
+	}
+	for _, c := range r.Checkpoints {
+		if err := errors.Join(r.checkMatrix(d, Features, c.Features), r.checkMatrix(d, Probabilities, c.Probabilities)); err != nil {
+			return fmt.Errorf("a checkpoint: %w", err)
+		}
+		if !(c.Rate > 0) {
+			return fmt.Errorf("a checkpoint has the learning rate %g, which is not above 0", c.Rate)
+		}
+	}
+	return nil
+}
+
+func (r *Records) checkMatrix(d Description, need Need, m Matrix) error {
+	n := len(r.Labels)
+	if m.Len() != n || len(m.Data) != n*m.Width {
+		return fmt.Errorf("%s needs the %s of all %d records, and has those of %d", d.Name, need, n, m.Len())
+	}
+	if need == Probabilities && m.Width != r.Classes {
+		return fmt.Errorf("%s needs the probabilities of %d classes, and has those of %d", d.Name, r.Classes, m.Width)
+	}
+	for i, v := range m.Data {
+		if x := float64(v); math.IsNaN(x) || math.IsInf(x, 0) {
+			return fmt.Errorf("the %s of record %d hold %g, which is no finite number: leave it out, or mend the model", need, i/m.Width, v)
 		}
 	}
 	return nil
