@@ -12,6 +12,8 @@ var benchmarks = []benchmark{
 	gradientOverForward("transformer4", 3.0, transformer),
 	overhead(),
 	attackStep(),
+	autoAttackSpeed(),
+	autoAttackGrowth(),
 	trainingStep(),
 	sequential(0.05),
 	sequential(0.1),
@@ -20,6 +22,9 @@ var benchmarks = []benchmark{
 	scanPickle("small-integers"),
 	scanPickle("records"),
 	scanPickle("arrays"),
+	scanHeader("safetensors"),
+	scanHeader("gguf"),
+	scanTogether(),
 	training(mnist),
 	training(cifar10),
 }

@@ -10,6 +10,7 @@ import (
 	"assay/internal/method"
 	"assay/internal/method/evasion"
 	"assay/internal/model"
+	"assay/internal/trees"
 )
 
 // Settings are what the methods can be told, each of which some take. A zero stands for
@@ -21,7 +22,14 @@ type Settings struct {
 	Loss     model.Loss // that gradients are followed of
 	Queries  int        // of a search without gradients
 	Draws    int        // at random
+	Searches int        // one after the other, each of so many steps, for the nearest
+	Work     int        // pairs of boxes of leaves
+	Beam     int        // rows that a search goes on from
 
+	Trees   *trees.Ensemble // of the model, nil where it has none
+	NoTrees error           // why
+
+	Norm   method.Norm
 	Shape  []int64 // of one row of the model
 	Layout model.Layout
 
@@ -33,6 +41,7 @@ type Method struct {
 	Name    string
 	Summary string
 	Takes   []string // of the settings, by their flags
+	Trees   bool     // it is for ensembles of decision trees alone
 	Usual   Settings // where they are not those of all methods
 	New     func(Settings) []method.Method
 }
@@ -43,7 +52,7 @@ func one(m method.Method) []method.Method { return []method.Method{m} }
 // Methods gives all methods, from the weakest to the strongest of each access.
 func Methods() []Method {
 	auto := Settings{Steps: 100, Restarts: 1}
-	return []Method{
+	return append([]Method{
 		{Name: "noise", Summary: "random draws, which learn nothing: what others must be better than", Takes: []string{"draws"},
 			New: func(s Settings) []method.Method { return one(evasion.Noise{Draws: s.Draws}) }},
 		{Name: "hopskipjump", Summary: "follows the boundary by decisions alone", Takes: []string{"queries"},
@@ -79,8 +88,18 @@ func Methods() []Method {
 				return one(evasion.FAB{Steps: s.Steps, Targets: 9, Nearest: true})
 			}},
 		{Name: "autoattack", Summary: "AutoAttack's standard version: apgd-ce, apgd-t, fab-t and square, until one succeeds",
-			New: func(s Settings) []method.Method { return evasion.AutoAttack(s.Shape, s.Layout) }},
-	}
+			New: func(s Settings) []method.Method { return evasion.AutoAttack(s.Norm, s.Shape, s.Layout) }},
+		{Name: "apgd-ce-eot", Summary: "apgd-ce on the mean of twenty gradients, of models that draw at random", Takes: []string{"steps", "restarts"}, Usual: auto,
+			New: func(s Settings) []method.Method {
+				return one(evasion.APGD{Steps: s.Steps, Restarts: s.Restarts, Loss: model.CrossEntropy, EOT: 20})
+			}},
+		{Name: "apgd-dlr-eot", Summary: "apgd-dlr on the mean of twenty gradients", Takes: []string{"steps", "restarts"}, Usual: auto,
+			New: func(s Settings) []method.Method {
+				return one(evasion.APGD{Steps: s.Steps, Restarts: s.Restarts, Loss: model.DLR, EOT: 20})
+			}},
+		{Name: "autoattack-rand", Summary: "AutoAttack's version for models that draw at random: apgd-ce-eot and apgd-dlr-eot, until one succeeds",
+			New: func(Settings) []method.Method { return evasion.AutoAttackRandom() }},
+	}, slices.Concat(tabular(), further())...)
 }
 
 // Find makes a method by its name, or the methods of an ensemble, which run in order on what is left
@@ -95,6 +114,9 @@ func Find(name string, s Settings, given []string) ([]method.Method, error) {
 			if !slices.Contains(m.Takes, flag) {
 				return nil, fmt.Errorf("%s has no %s to be set: %s", name, flag, takes(m))
 			}
+		}
+		if m.Trees && s.NoTrees != nil {
+			return nil, fmt.Errorf("%s is for models of decision trees: %w", name, s.NoTrees)
 		}
 		if err := s.complete(m.Usual); err != nil {
 			return nil, err
@@ -119,7 +141,9 @@ func (s *Settings) complete(usual Settings) error {
 		what        string
 	}{
 		{&s.Steps, cmp.Or(usual.Steps, 40), 1e6, "steps"}, {&s.Restarts, cmp.Or(usual.Restarts, 2), 1e6, "restarts"},
-		{&s.Queries, 5000, 1e9, "queries"}, {&s.Draws, 1000, 1e9, "draws"},
+		{&s.Queries, cmp.Or(usual.Queries, 5000), 1e9, "queries"}, {&s.Draws, cmp.Or(usual.Draws, 1000), 1e9, "draws"},
+		{&s.Searches, cmp.Or(usual.Searches, 10), 100, "searches"},
+		{&s.Work, 2e6, 1e12, "pairs of boxes of work"}, {&s.Beam, 10, 1e4, "rows of a beam"},
 	} {
 		if *v.value == 0 {
 			*v.value = v.usual

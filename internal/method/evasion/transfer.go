@@ -30,7 +30,7 @@ type Transfer struct {
 
 const (
 	decay = 1.0 // μ: how much of the earlier gradients stays (Dong et al. 2018, section 4.1)
-	looks = 4   // how often on the way, at even intervals, the target is asked
+	asks  = 4   // how often on the way, at even intervals, the target is asked
 )
 
 // Describe tells what the method is.
@@ -81,7 +81,7 @@ func (m Transfer) climb(ctx context.Context, u method.Unit, loss model.Loss) err
 		for i := 0; i < len(rows); i += width {
 			u.Space().Step(rows[i:i+width], velocity[i:i+width], 2.5/float64(m.Steps)*u.Space().Eps)
 		}
-		if k*looks/m.Steps == (k-1)*looks/m.Steps {
+		if k*asks/m.Steps == (k-1)*asks/m.Steps {
 			continue
 		}
 		if _, err := u.Labels(ctx, rows); err != nil || u.Found() {
