@@ -158,7 +158,7 @@ func TestEveryMethodKeepsItsLimits(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(len(m.Name)), 5))
 			for i, eps := range budgets[norm] {
 				target, d, inputs := attacked(t, r, i%2 == 1)
-				settings := builtin.Settings{Norm: norm, Shape: d.Shape, Layout: d.Layout}
+				settings := builtin.Settings{Norm: norm, Shape: d.Shape, Layout: d.Layout, Surrogates: []model.Differentiable{target.Gradient}}
 				for _, s := range []struct {
 					flag string
 					to   *int
