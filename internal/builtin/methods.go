@@ -139,7 +139,7 @@ func (s *Settings) complete(usual Settings) error {
 	if !(s.Step > 0 && s.Step <= 2) {
 		return fmt.Errorf("a step size of %v: give a part of eps, above 0 and at most 2", s.Step)
 	}
-	losses := []model.Loss{model.CrossEntropy, model.Margin, model.DLR}
+	losses := []model.Loss{model.CrossEntropy, model.ScaledCrossEntropy, model.Margin, model.DLR}
 	if s.Loss == "" {
 		s.Loss = model.CrossEntropy
 	}

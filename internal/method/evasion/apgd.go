@@ -21,12 +21,11 @@ import (
 //
 // Departures: it stops at the first adversarial example. The start is drawn as Space.Random does, in L2 from the
 // ball and not from its surface. Whole numbers and categories take each step without momentum, which rounding
-// would undo. A loss that needs more classes than there are gives way to the margin that it is made from: the ratio's
-// denominator says nothing there.
+// would undo. A loss that needs more classes than there are gives way to the margin: what the others divide by says nothing there.
 type APGD struct {
 	Steps    int        // of each search, at least 1
 	Restarts int        // searches, at least 1; of each target
-	Loss     model.Loss // cross-entropy, margin or DLR, and targeted ones where there are targets
+	Loss     model.Loss // none that is targeted, and targeted ones where there are targets
 	Targets  int        // classes to aim at, at most; 0 for none
 }
 
@@ -47,6 +46,8 @@ func (m APGD) Describe() method.Description {
 	switch m.Loss {
 	case model.CrossEntropy:
 		d.Name = "apgd-ce"
+	case model.ScaledCrossEntropy:
+		d.Name = "apgd-scaled-ce"
 	case model.TargetedDLR:
 		d.Name = "apgd-t"
 	}
@@ -67,7 +68,7 @@ func (m APGD) Perturb(ctx context.Context, u method.Unit) error {
 	}
 	for _, target := range targets {
 		for range m.Restarts {
-			a := &ascent{unit: u, loss: m.loss(u.Classes()), target: target, x: make([]float32, len(u.Clean()))}
+			a := &ascent{unit: u, loss: fitting(m.Loss, u.Classes()), target: target, x: make([]float32, len(u.Clean()))}
 			u.Space().Random(u.Rand(), a.x)
 			search := a.climb
 			if u.Space().Norm == method.L1 {
@@ -81,15 +82,15 @@ func (m APGD) Perturb(ctx context.Context, u method.Unit) error {
 	return nil
 }
 
-// loss is the method's where there are enough classes for it.
-func (m APGD) loss(classes int) model.Loss {
+// fitting is a loss where there are enough classes for it, else the margin.
+func fitting(loss model.Loss, classes int) model.Loss {
 	switch {
-	case m.Loss == model.DLR && classes < 3:
+	case (loss == model.DLR || loss == model.ScaledCrossEntropy) && classes < 3:
 		return model.Margin
-	case m.Loss == model.TargetedDLR && classes < 4:
+	case loss == model.TargetedDLR && classes < 4:
 		return model.TargetedMargin
 	}
-	return m.Loss
+	return loss
 }
 
 // others gives the classes other than the label that are ahead at the clean input, at most n.
