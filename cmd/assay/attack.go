@@ -100,7 +100,7 @@ checks whether the attack could have found it.`,
 	s.IntVar(&f.settings.Steps, "steps", 0, "of pgd and transfer (40), of apgd-ce, apgd-dlr, apgd-t and fab-t (100), deepfool and min-norm (50), cw (10000), ead (1000), and of what universal (500) and patch (200) learn")
 	s.Float64Var(&f.settings.Step, "step-size", 0, "of pgd, as a part of eps (2.5 by the steps)")
 	s.IntVar(&f.settings.Restarts, "restarts", 0, "of pgd (2), of transfer (4), of apgd-ce, apgd-dlr and apgd-t (1), of capgd and caa (2), and of tree-leaf (20)")
-	s.StringVar(&f.loss, "loss", "", "of pgd: cross-entropy, margin or dlr (cross-entropy)")
+	s.StringVar(&f.loss, "loss", "", "of pgd: cross-entropy, scaled-cross-entropy, margin or dlr (cross-entropy)")
 	s.IntVar(&f.settings.Queries, "queries", 0, "for each unit, of square, hopskipjump and beam (5000), rays and sparse-rs (10000)")
 	s.IntVar(&f.settings.Draws, "draws", 0, "for each unit, of noise (1000) and rotation-draws (10)")
 	s.IntVar(&f.settings.Searches, "searches", 0, "of cw and ead (9), and of min-norm (10)")

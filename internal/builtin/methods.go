@@ -87,15 +87,7 @@ func Methods() []Method {
 			}},
 		{Name: "autoattack", Summary: "AutoAttack's standard version: apgd-ce, apgd-t, fab-t and square, until one succeeds",
 			New: func(s Settings) []method.Method { return evasion.AutoAttack(s.Norm) }},
-		{Name: "apgd-ce-eot", Summary: "apgd-ce on the mean of twenty gradients, of models that draw at random", Takes: []string{"steps", "restarts"}, Usual: auto,
-			New: func(s Settings) []method.Method {
-				return one(evasion.APGD{Steps: s.Steps, Restarts: s.Restarts, Loss: model.CrossEntropy, EOT: 20})
-			}},
-		{Name: "apgd-dlr-eot", Summary: "apgd-dlr on the mean of twenty gradients", Takes: []string{"steps", "restarts"}, Usual: auto,
-			New: func(s Settings) []method.Method {
-				return one(evasion.APGD{Steps: s.Steps, Restarts: s.Restarts, Loss: model.DLR, EOT: 20})
-			}},
-		{Name: "autoattack-rand", Summary: "AutoAttack's version for models that draw at random: apgd-ce-eot and apgd-dlr-eot, until one succeeds",
+		{Name: "autoattack-rand", Summary: "AutoAttack's version for models that draw at random: apgd-ce and apgd-dlr, until one succeeds",
 			New: func(Settings) []method.Method { return evasion.AutoAttackRandom() }},
 	}, slices.Concat(tabular(), further())...)
 }
@@ -156,7 +148,7 @@ func (s *Settings) complete(usual Settings) error {
 	if !(s.Step > 0 && s.Step <= 2) {
 		return fmt.Errorf("a step size of %v: give a part of eps, above 0 and at most 2", s.Step)
 	}
-	losses := []model.Loss{model.CrossEntropy, model.Margin, model.DLR}
+	losses := []model.Loss{model.CrossEntropy, model.ScaledCrossEntropy, model.Margin, model.DLR}
 	if s.Loss == "" {
 		s.Loss = model.CrossEntropy
 	}

@@ -429,6 +429,19 @@ func TestLosses(t *testing.T) {
 			}
 			return math.Log(sum) - own(row)
 		}},
+		{"scaled cross-entropy", ScaledCrossEntropy, func(row int) float64 {
+			mean, square, sum := 0.0, 0.0, 0.0
+			for i := range k {
+				mean += z(row, i) / k
+			}
+			for i := range k {
+				square += (z(row, i) - mean) * (z(row, i) - mean) / k
+			}
+			for i := range k {
+				sum += math.Exp(4 * (z(row, i) - own(row)) / math.Sqrt(square))
+			}
+			return math.Log(sum)
+		}},
 		{"margin", Margin, func(row int) float64 { return best(row) - own(row) }},
 		{"targeted margin", TargetedMargin, func(row int) float64 { return z(row, int(targets[row])) - own(row) }},
 		{"DLR", DLR, func(row int) float64 { return -(own(row) - best(row)) / (sorted(row)[0] - sorted(row)[2]) }},

@@ -16,22 +16,17 @@ import (
 //
 // In L1 it is the search of Croce and Hein (2021, arXiv:2103.01208, Algorithm 1): see apgdl1.go.
 //
-// With EOT each gradient is the mean of so many, so that a model that draws at random is attacked on average (expectation over
-// transformation: Athalye et al. 2018, arXiv:1802.00420, section 4.2), as in AutoAttack's version for such models.
-//
 // With Targets it searches towards each of the classes that are ahead of the others at the clean input,
 // one after the other (section 4.2 of the paper: nine of them).
 //
 // Departures: it stops at the first adversarial example. The start is drawn as Space.Random does, in L2 from the
 // ball and not from its surface. Whole numbers and categories take each step without momentum, which rounding
-// would undo. A loss that needs more classes than there are gives way to the margin that it is made from: the ratio's
-// denominator says nothing there.
+// would undo. A loss that needs more classes than there are gives way to the margin: what the others divide by says nothing there.
 type APGD struct {
 	Steps    int        // of each search, at least 1
 	Restarts int        // searches, at least 1; of each target
-	Loss     model.Loss // cross-entropy, margin or DLR, and targeted ones where there are targets
+	Loss     model.Loss // none that is targeted, and targeted ones where there are targets
 	Targets  int        // classes to aim at, at most; 0 for none
-	EOT      int        // gradients of which the mean is followed; 0 for 1
 }
 
 // The constants of Algorithm 1.
@@ -51,15 +46,13 @@ func (m APGD) Describe() method.Description {
 	switch m.Loss {
 	case model.CrossEntropy:
 		d.Name = "apgd-ce"
+	case model.ScaledCrossEntropy:
+		d.Name = "apgd-scaled-ce"
 	case model.TargetedDLR:
 		d.Name = "apgd-t"
 	}
 	if m.Targets > 0 {
 		d.Settings = append(d.Settings, method.Setting{Name: "targets", Value: float64(m.Targets)})
-	}
-	if m.EOT > 1 {
-		d.Name += "-eot"
-		d.Settings = append(d.Settings, method.Setting{Name: "eot", Value: float64(m.EOT)})
 	}
 	return d
 }
@@ -75,7 +68,7 @@ func (m APGD) Perturb(ctx context.Context, u method.Unit) error {
 	}
 	for _, target := range targets {
 		for range m.Restarts {
-			a := &ascent{unit: u, loss: m.loss(u.Classes()), target: target, eot: max(m.EOT, 1), x: make([]float32, len(u.Clean()))}
+			a := &ascent{unit: u, loss: fitting(m.Loss, u.Classes()), target: target, x: make([]float32, len(u.Clean()))}
 			u.Space().Random(u.Rand(), a.x)
 			search := a.climb
 			if u.Space().Norm == method.L1 {
@@ -89,15 +82,15 @@ func (m APGD) Perturb(ctx context.Context, u method.Unit) error {
 	return nil
 }
 
-// loss is the method's where there are enough classes for it.
-func (m APGD) loss(classes int) model.Loss {
+// fitting is a loss where there are enough classes for it, else the margin.
+func fitting(loss model.Loss, classes int) model.Loss {
 	switch {
-	case m.Loss == model.DLR && classes < 3:
+	case (loss == model.DLR || loss == model.ScaledCrossEntropy) && classes < 3:
 		return model.Margin
-	case m.Loss == model.TargetedDLR && classes < 4:
+	case loss == model.TargetedDLR && classes < 4:
 		return model.TargetedMargin
 	}
-	return m.Loss
+	return loss
 }
 
 // others gives the classes other than the label that are ahead at the clean input, at most n.
@@ -121,7 +114,6 @@ type ascent struct {
 	unit   method.Unit
 	loss   model.Loss
 	target int
-	eot    int
 
 	x, previous []float32
 	now         method.Gradient // at x
@@ -200,25 +192,7 @@ func (a *ascent) step(ctx context.Context, size float64) (err error) {
 	return err
 }
 
-// gradient is the mean of those at x.
+// gradient is that at x.
 func (a *ascent) gradient(ctx context.Context) (method.Gradient, error) {
-	g, err := a.unit.Gradient(ctx, a.loss, a.target, a.x)
-	part := 1 / float32(a.eot)
-	for draw := 1; draw < a.eot && err == nil && !a.unit.Found(); draw++ {
-		next, failed := a.unit.Gradient(ctx, a.loss, a.target, a.x)
-		if err = failed; err != nil {
-			break
-		}
-		g.Loss += next.Loss
-		for j, v := range next.Slope {
-			g.Slope[j] += v
-		}
-	}
-	if a.eot > 1 {
-		g.Loss *= part
-		for j := range g.Slope {
-			g.Slope[j] *= part
-		}
-	}
-	return g, err
+	return a.unit.Gradient(ctx, a.loss, a.target, a.x)
 }

@@ -26,11 +26,11 @@ func AutoAttack(norm method.Norm) []method.Method {
 	}
 }
 
-// AutoAttackRandom is the version of AutoAttack for models that draw at random ("rand"): Auto-PGD on two losses, each
-// gradient being the mean of twenty.
+// AutoAttackRandom is the version of AutoAttack for models that draw at random ("rand"): Auto-PGD on two losses. Each
+// gradient is the mean over twenty draws, which the harness sees to (method.GradientDraws).
 func AutoAttackRandom() []method.Method {
 	return []method.Method{
-		APGD{Steps: 100, Restarts: 1, Loss: model.CrossEntropy, EOT: 20},
-		APGD{Steps: 100, Restarts: 1, Loss: model.DLR, EOT: 20},
+		APGD{Steps: 100, Restarts: 1, Loss: model.CrossEntropy},
+		APGD{Steps: 100, Restarts: 1, Loss: model.DLR},
 	}
 }

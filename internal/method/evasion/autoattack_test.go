@@ -13,6 +13,7 @@ import (
 	"assay/internal/method/evasion/linear"
 	"assay/internal/method/target"
 	"assay/internal/model"
+	"assay/onnx"
 )
 
 // breakable is a linear classifier run as any other model, the units that it gets right and that
@@ -286,6 +287,29 @@ func TestAutoAttackOnDigits(t *testing.T) {
 			if n > worst || float64(n) < 0.7*float64(worst) {
 				t.Errorf("%s: %s breaks %d units, and the ensemble %d", norm, name, n, worst)
 			}
+		}
+	}
+}
+
+// Against a model that draws at random each gradient is the mean over twenty draws, once, as published: a search of 100 steps
+// costs so many queries for each step and for its start, as long as nothing is found.
+func TestAutoAttackRandomCost(t *testing.T) {
+	b := onnx.NewBuilder("noisy")
+	x := b.Input("x", onnx.Float32, "N", 4)
+	drawn := b.Op("Add", nil, x, b.Op("RandomNormalLike", onnx.Attrs{"scale": float32(0.1)}, x))
+	weights := []float32{1, 0, -1, 0, 1, -1, 1, 0, -1, 0, 1, -1}
+	b.Output(b.OpAs("logits", "MatMul", nil, drawn, b.Weight(onnx.NewTensor("w", weights, 4, 3))), onnx.Float32, onnx.Dims("N", 3))
+	o, err := target.Open(context.Background(), b.Model(), target.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	o.Domain = method.DomainOfModel(o.Description)
+	a := method.Attacker{Access: assay.Gradients, Norm: method.Linf, Eps: 0.01}
+	far := []method.Input{{X: []float32{9, 0, 9, 0}, Label: 0}}
+	for _, m := range run(t, o.Target, a, far, method.Options{}, evasion.AutoAttackRandom()...)[0].Methods {
+		if want := (100 + 1) * 20; m.Queries != want || m.Success {
+			t.Errorf("%s asks %d queries (%d expected) and breaks the unit (%v)", m.Method, m.Queries, want, m.Success)
 		}
 	}
 }

@@ -64,23 +64,20 @@ func Defaults(access assay.Access, norm method.Norm, e Effort) []method.Method {
 	return append(list, directed(access, norm, e)...)
 }
 
-// directed gives the methods that follow gradients, by two losses: that of cross-entropy is 0 to
-// rounding where a model is very sure, that of the margin is not. PGD stands in for Auto-PGD
-// in the norms in which that cannot search.
-func directed(access assay.Access, norm method.Norm, e Effort) []method.Method {
+// directed gives the methods that follow gradients, by three losses: the gradient of cross-entropy is 0 to rounding where a
+// model is very sure, and those of the other two are not. PGD stands in for Auto-PGD in the norms in which that cannot search.
+func directed(access assay.Access, norm method.Norm, e Effort) (list []method.Method) {
 	if !access.Includes(assay.Gradients) {
 		return nil
 	}
-	if !(APGD{}).Describe().In(norm) {
-		return []method.Method{
-			PGD{Steps: e.Steps, Step: 1, Restarts: e.Restarts, Loss: model.CrossEntropy},
-			PGD{Steps: e.Steps, Step: 1, Restarts: e.Restarts, Loss: model.Margin},
+	for _, loss := range []model.Loss{model.CrossEntropy, model.ScaledCrossEntropy, model.Margin} {
+		if (APGD{}).Describe().In(norm) {
+			list = append(list, APGD{Steps: e.Steps, Restarts: e.Restarts, Loss: loss})
+		} else {
+			list = append(list, PGD{Steps: e.Steps, Step: 1, Restarts: e.Restarts, Loss: loss})
 		}
 	}
-	return []method.Method{
-		APGD{Steps: e.Steps, Restarts: e.Restarts, Loss: model.CrossEntropy},
-		APGD{Steps: e.Steps, Restarts: e.Restarts, Loss: model.Margin},
-	}
+	return list
 }
 
 // strongest gives the methods that a battery rests on: those that make the most of the access.

@@ -17,11 +17,12 @@ import (
 // et al. 2017, arXiv:1607.02533, section 2.2), so that one search is never misled by
 // its start; the others are drawn from the space. It stops at the first adversarial
 // example. Numbers of the slope that are not finite count as 0.
+// A loss that needs more classes than there are gives way to the margin.
 type PGD struct {
 	Steps    int        // of each search, at least 1
 	Step     float64    // their size, as a part of eps: 2.5/Steps can reach every end from every start
 	Restarts int        // searches, at least 1
-	Loss     model.Loss // cross-entropy, margin or DLR
+	Loss     model.Loss // none that is targeted
 }
 
 // Describe tells what the method is.
@@ -56,7 +57,7 @@ func (m PGD) Perturb(ctx context.Context, u method.Unit) error {
 // climb is one search.
 func (m PGD) climb(ctx context.Context, u method.Unit, x []float32) error {
 	for range m.Steps {
-		g, err := u.Gradient(ctx, m.Loss, 0, x)
+		g, err := u.Gradient(ctx, fitting(m.Loss, u.Classes()), 0, x)
 		if err != nil || u.Found() {
 			return err
 		}

@@ -27,6 +27,19 @@ var exact = map[model.Loss]func(z []float64, label, target int) float64{
 		}
 		return math.Log(sum) + top - z[label]
 	},
+	model.ScaledCrossEntropy: func(z []float64, label, _ int) float64 {
+		mean, square, sum := 0.0, 0.0, 0.0
+		for _, v := range z {
+			mean += v / float64(len(z))
+		}
+		for _, v := range z {
+			square += (v - mean) * (v - mean) / float64(len(z))
+		}
+		for _, v := range z {
+			sum += math.Exp(4 * (v - z[label]) / math.Sqrt(square))
+		}
+		return math.Log(sum)
+	},
 	model.Margin:         func(z []float64, label, _ int) float64 { return other(z, label) - z[label] },
 	model.TargetedMargin: func(z []float64, label, target int) float64 { return z[target] - z[label] },
 	model.DLR: func(z []float64, label, _ int) float64 {

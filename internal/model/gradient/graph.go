@@ -11,7 +11,7 @@ import (
 )
 
 var byName = map[model.Loss]autodiff.Loss{
-	model.CrossEntropy: autodiff.CrossEntropy, model.Margin: autodiff.Margin, model.TargetedMargin: autodiff.TargetedMargin,
+	model.CrossEntropy: autodiff.CrossEntropy, model.ScaledCrossEntropy: autodiff.ScaledCrossEntropy, model.Margin: autodiff.Margin, model.TargetedMargin: autodiff.TargetedMargin,
 	model.DLR: autodiff.DLR, model.TargetedDLR: autodiff.TargetedDLR,
 }
 
