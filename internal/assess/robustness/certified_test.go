@@ -1,0 +1,174 @@
+package robustness
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"assay"
+	"assay/internal/assess"
+	"assay/internal/certificate"
+	"assay/internal/criteria"
+	"assay/internal/method"
+	"assay/internal/method/evasion"
+	"assay/internal/model"
+	"assay/internal/report"
+	"assay/internal/solution/solutiontest"
+	"assay/internal/system"
+)
+
+// smoothedDigits describes a system of the digits and the example's undefended model: as it is, and as a vote under noise.
+func smoothedDigits(t *testing.T) *system.System {
+	t.Helper()
+	folder := t.TempDir()
+	m := solutiontest.Open(t).Model
+	if err := m.Save(filepath.Join(folder, "plain.onnx")); err != nil {
+		t.Fatal(err)
+	}
+	d := model.Defence{Smoothing: &model.Smoothing{Sigma: 2, N0: 20, N: 60, Alpha: 0.001, Batch: 60}}
+	if err := d.Write(m); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Save(filepath.Join(folder, "smoothed.onnx")); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile("../../../examples/digits/test.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	some := strings.Join(strings.SplitAfter(string(data), "\n")[:25], "")
+	schema, err := os.ReadFile("../../../examples/digits/schema.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"schema.yaml": string(schema), "test.csv": some, system.FileName: `version: 1
+system: {name: digits, stage: deployment, modality: image, risk: medium}
+models:
+  - {name: plain, file: plain.onnx}
+  - {name: smoothed, file: smoothed.onnx}
+data:
+  - {name: test, file: test.csv, schema: schema.yaml}
+`} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := system.Open(filepath.Join(folder, system.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestCertified certifies smoothed digits and attacks them: what is certified is a curve of its own under what no attack broke,
+// and the two do not meet. A model that is not smoothed has no such curve.
+func TestCertified(t *testing.T) {
+	ctx := context.Background()
+	tester := New(smoothedDigits(t), "")
+	defer tester.Close()
+	test := &assess.Test{Model: "smoothed", Data: "test", Seed: 1, Attacker: assess.Attacker{Access: assay.Labels, Norm: "L2", Eps: 1, Unit: "raw", Queries: 15}}
+	var err error
+	if test.Outline, err = tester.Outline(ctx, test); err != nil {
+		t.Fatal(err)
+	}
+	controls := map[string]json.RawMessage{}
+	for _, name := range tester.Controls(test) {
+		if controls[name], err = tester.Control(ctx, test, name, test.Order(test.Outline.Records)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen, err := tester.Observe(ctx, test, test.Order(test.Outline.Records)[:8])
+	if err != nil {
+		t.Fatal(err)
+	}
+	checks, err := tester.Checks(test, seen, controls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := checks[slices.IndexFunc(checks, named("certificates-hold"))]; !c.Passed || !strings.Contains(c.Detail, "of 24 units are certified") {
+		t.Errorf("%+v", c)
+	}
+	shown, err := tester.Present(ctx, test, seen, controls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	attacked, certain := curveOf(t, shown, "strongest"), curveOf(t, shown, certifiedControl)
+	if certain == nil || len(certain.Points) != len(attacked.Points) {
+		t.Fatalf("beside %+v there is %+v", attacked, certain)
+	}
+	for i, p := range certain.Points {
+		if a := attacked.Points[i]; p.Budget != a.Budget || p.N != a.N || p.Successes > a.Successes {
+			t.Errorf("at eps %g %d of %d are certified, and at %g %d of %d withstand", p.Budget, p.Successes, p.N, a.Budget, a.Successes, a.N)
+		}
+	}
+	if first, last := certain.Points[0].Successes, certain.Points[len(certain.Points)-1].Successes; first < 15 || last >= first {
+		t.Errorf("%d of 24 are certified at all, and %d at the largest eps", first, last)
+	}
+
+	test.Model = "plain"
+	none, err := tester.Control(ctx, test, certifiedControl, test.Order(test.Outline.Records))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := certificatesOf(map[string]json.RawMessage{certifiedControl: none}); err != nil || c != nil {
+		t.Errorf("a model that votes on nothing has the certificates %+v (%v)", c, err)
+	}
+	test.Attacker.Norm = "Linf"
+	if slices.Contains(tester.Controls(test), certifiedControl) {
+		t.Error("certificates in L2 are compared with attacks in Linf")
+	}
+}
+
+func named(name string) func(criteria.Check) bool {
+	return func(c criteria.Check) bool { return c.Name == name }
+}
+
+func curveOf(t *testing.T, of *report.Test, name string) *report.Curve {
+	t.Helper()
+	i := slices.IndexFunc(of.Plots, func(p report.Plot) bool { return p.Title == "robust accuracy" })
+	if i < 0 {
+		t.Fatalf("there is no robust accuracy in %+v", of.Plots)
+	}
+	for _, c := range of.Plots[i].Curves {
+		if c.Name == name {
+			return &c
+		}
+	}
+	return nil
+}
+
+// TestContradiction plants certificates in records of attacks: one that an example lies within fails the check, and names the unit.
+func TestContradiction(t *testing.T) {
+	one := func(index int64, right bool, radius float64) certifiedUnit {
+		return certifiedUnit{index, right, certificate.Certificate{Correct: true, Radius: radius, Norm: "L2", Confidence: 0.999}}
+	}
+	e := &evasion.Evidence{
+		Units:    []method.Result{{Index: 7, Correct: true, Methods: []method.MethodResult{{Method: "cw", Success: true, Distance: 0.5}}}},
+		Controls: &evasion.Controls{Curve: []evasion.Point{{Eps: 0.25, Broken: []int64{}}, {Eps: 1, Broken: []int64{7, 9}}}, Doubled: &evasion.Point{Eps: 1, Broken: []int64{7, 8, 9}}},
+	}
+	for name, c := range map[string]struct {
+		unit certifiedUnit
+		says string // empty where the two agree
+	}{
+		"an example lies within":          {one(7, true, 1.2), "unit 7 is certified up to eps 0.6 with confidence 0.999, and cw broke it at 0.5"},
+		"it lies beyond":                  {one(7, true, 0.9), ""},
+		"it was got wrong from the first": {one(7, false, 1.2), ""},
+		"a control broke it":              {one(9, true, 2.1), "unit 9 is certified up to eps 1.05 with confidence 0.999, and the strongest methods broke it within 1:"},
+		"twice the effort did":            {one(8, true, 2.1), "unit 8"},
+		"nothing did":                     {one(1, true, 20), ""},
+	} {
+		got := (&certified{Scale: 2, Units: []certifiedUnit{c.unit}}).check(e)
+		if got.Passed != (c.says == "") || !strings.Contains(got.Detail, c.says) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	for _, text := range []string{`{`, `{}`, `{"scale":-1,"units":[{}]}`} {
+		if _, err := certificatesOf(map[string]json.RawMessage{certifiedControl: json.RawMessage(text)}); err == nil || !strings.Contains(err.Error(), "damaged") {
+			t.Errorf("%s is read (%v)", text, err)
+		}
+	}
+}
