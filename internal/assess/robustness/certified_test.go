@@ -19,40 +19,32 @@ import (
 	"assay/internal/report"
 	"assay/internal/solution/solutiontest"
 	"assay/internal/system"
+	"assay/onnx"
 )
 
-// smoothedDigits describes a system of the digits and the example's undefended model: as it is, and as a vote under noise.
-func smoothedDigits(t *testing.T) *system.System {
+// described opens a system with the first so many of the example's digits, and the models that a text lists.
+func described(t *testing.T, records int, models map[string]*onnx.Model, list string) *system.System {
 	t.Helper()
 	folder := t.TempDir()
-	m := solutiontest.Open(t).Model
-	if err := m.Save(filepath.Join(folder, "plain.onnx")); err != nil {
-		t.Fatal(err)
-	}
-	d := model.Defence{Smoothing: &model.Smoothing{Sigma: 2, N0: 20, N: 60, Alpha: 0.001, Batch: 60}}
-	if err := d.Write(m); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Save(filepath.Join(folder, "smoothed.onnx")); err != nil {
-		t.Fatal(err)
+	for name, m := range models {
+		if err := m.Save(filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	data, err := os.ReadFile("../../../examples/digits/test.csv")
 	if err != nil {
 		t.Fatal(err)
 	}
-	some := strings.Join(strings.SplitAfter(string(data), "\n")[:25], "")
 	schema, err := os.ReadFile("../../../examples/digits/schema.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"schema.yaml": string(schema), "test.csv": some, system.FileName: `version: 1
-system: {name: digits, stage: deployment, modality: image, risk: medium}
-models:
-  - {name: plain, file: plain.onnx}
-  - {name: smoothed, file: smoothed.onnx}
-data:
-  - {name: test, file: test.csv, schema: schema.yaml}
-`} {
+	lines := strings.SplitAfter(string(data), "\n")
+	for name, text := range map[string]string{
+		"schema.yaml": string(schema), "test.csv": strings.Join(lines[:records+1], ""), "held.csv": lines[0] + strings.Join(lines[400:500], ""),
+		system.FileName: "version: 1\nsystem: {name: digits, stage: operation, modality: image, risk: medium}\ndata:\n" +
+			"  - {name: test, file: test.csv, schema: schema.yaml}\n  - {name: held, file: held.csv, schema: schema.yaml, role: reference}\nmodels:\n" + list,
+	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +60,13 @@ data:
 // and the two do not meet. A model that is not smoothed has no such curve.
 func TestCertified(t *testing.T) {
 	ctx := context.Background()
-	tester := New(smoothedDigits(t), "")
+	vote := solutiontest.Open(t).Model
+	d := model.Defence{Smoothing: &model.Smoothing{Sigma: 2, N0: 20, N: 60, Alpha: 0.001, Batch: 60}}
+	if err := d.Write(vote); err != nil {
+		t.Fatal(err)
+	}
+	tester := New(described(t, 24, map[string]*onnx.Model{"plain.onnx": solutiontest.Open(t).Model, "smoothed.onnx": vote},
+		"  - {name: plain, file: plain.onnx}\n  - {name: smoothed, file: smoothed.onnx}\n"), "")
 	defer tester.Close()
 	test := &assess.Test{Model: "smoothed", Data: "test", Seed: 1, Attacker: assess.Attacker{Access: assay.Labels, Norm: "L2", Eps: 1, Unit: "raw", Queries: 15}}
 	var err error
