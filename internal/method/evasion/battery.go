@@ -53,7 +53,21 @@ func Defaults(access assay.Access, norm method.Norm, e Effort, shape []int64, la
 			list = append(list, m)
 		}
 	}
-	return append(list, directed(access, norm, e)...)
+	list = append(list, directed(access, norm, e)...)
+	return append(list, searches(access, norm, e)...)
+}
+
+// searches gives the searches without gradients that a battery rests on where they are stronger than all else. In L0 random search
+// breaks more than the gradients of PGD do (Croce et al. 2022, arXiv:2006.12834, section 5). Where the attacker sees labels alone, RayS
+// finds in Linf what HopSkipJump does not, and the other way round.
+func searches(access assay.Access, norm method.Norm, e Effort) []method.Method {
+	switch {
+	case norm == method.L0 && access.Includes(assay.Scores):
+		return []method.Method{SparseRS{Queries: e.Queries, Share: 0.3}}
+	case norm == method.Linf && access == assay.Labels:
+		return []method.Method{RayS{Queries: e.Queries}}
+	}
+	return nil
 }
 
 // directed gives the methods that follow gradients, by two losses: that of cross-entropy is 0 to
@@ -77,11 +91,15 @@ func directed(access assay.Access, norm method.Norm, e Effort) []method.Method {
 
 // strongest gives the methods that a battery rests on: those that make the most of the access.
 func strongest(access assay.Access, norm method.Norm, e Effort, shape []int64, layout model.Layout) []method.Method {
-	all := Defaults(access, norm, e, shape, layout)
+	own := searches(access, norm, e)
+	if norm == method.L0 && len(own) > 0 {
+		return own
+	}
 	if list := directed(access, norm, e); len(list) > 0 {
 		return list
 	}
-	return all[len(all)-1:]
+	all := Defaults(access, norm, e, shape, layout)
+	return all[len(all)-1-len(own):]
 }
 
 // access is what the methods can use of a target: an attacker who has the model can follow no
