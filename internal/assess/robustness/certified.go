@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"assay/internal/assess"
@@ -13,13 +14,14 @@ import (
 	"assay/internal/method"
 	"assay/internal/method/evasion"
 	"assay/internal/report"
+	"assay/internal/trees"
 )
 
-// certifiedControl is the control that asks a model which says how its answers are certified for its certificates, so that the report
+// certifiedControl is the control that has answers certified where that is possible, so that the report
 // can show what provably holds beside what no attack broke, and each can contradict the other.
 const certifiedControl = "certified"
 
-// certifier is a model that certifies rows: a vote under noise does.
+// certifier certifies rows: a vote under noise does, and a search over the boxes of trees.
 type certifier interface {
 	Certify(ctx context.Context, rows []float64, labels []int) ([]certificate.Certificate, error)
 }
@@ -44,13 +46,9 @@ func (t *Tester) certify(ctx context.Context, test *assess.Test, order []int) (j
 		return nil, err
 	}
 	defer release()
-	by, ok := target.Confirm.(certifier)
-	if !ok {
-		return json.Marshal(certified{None: "the model says nothing of how its answers could be certified"})
-	}
-	record := certified{Scale: widest(p.domain)}
-	if record.Scale == 0 || len(p.domain.Groups) > 0 && test.Attacker.Groups > 0 {
-		return json.Marshal(certified{None: "the certificates are of numbers, and the attacker may change none, or also categorical features"})
+	by, scale := p.certifier(target, test)
+	if by == nil || scale == 0 {
+		return json.Marshal(certified{None: "nothing certifies the model's answers to what this attacker may change"})
 	}
 	inputs := p.rows.Inputs(p.records.Dataset, order[:min(controlUnits, len(order))])
 	results, err := method.Run(ctx, target, p.battery.Attacker, nil, inputs, p.options(test))
@@ -69,10 +67,74 @@ func (t *Tester) certify(ctx context.Context, test *assess.Test, order []int) (j
 	if err != nil {
 		return nil, fmt.Errorf("certifying: %w", err)
 	}
+	record := certified{Scale: scale}
 	for i, c := range list {
 		record.Units = append(record.Units, certifiedUnit{inputs[i].Index, results[i].Correct, c})
 	}
 	return json.Marshal(record)
+}
+
+// certifier gives what certifies a target's answers against an attacker, and what an eps of 1 is at most in its unit; nil where
+// nothing does. A vote certifies in L2, of numbers; a search over the boxes of trees in the attacker's own space.
+func (p *prepared) certifier(t method.Target, test *assess.Test) (certifier, float64) {
+	if by, ok := t.Confirm.(certifier); ok {
+		if p.battery.Attacker.Norm != method.L2 || len(p.domain.Groups) > 0 && test.Attacker.Groups > 0 {
+			return nil, 0
+		}
+		return by, widest(p.domain)
+	}
+	for _, m := range p.battery.Trees {
+		if exact, ok := m.(trees.Exact); ok {
+			return &boxes{exact, method.Space{Domain: p.domain, Norm: p.battery.Attacker.Norm, Eps: test.Attacker.Eps, Groups: test.Attacker.Groups}}, 1
+		}
+	}
+	return nil, 0
+}
+
+// boxes certifies the answers of trees, within a space around each row.
+type boxes struct {
+	exact trees.Exact
+	space method.Space
+}
+
+// Certify looks for the nearest row of another class, first as far as curves are drawn, and where that is too much work nearer.
+func (b *boxes) Certify(ctx context.Context, rows []float64, labels []int) ([]certificate.Certificate, error) {
+	out := make([]certificate.Certificate, len(labels))
+	size := len(b.space.Domain.Low)
+	for i, label := range labels {
+		out[i] = certificate.Certificate{
+			Class: -1, Norm: string(b.space.Norm), Confidence: 1, Method: b.exact.Describe().Reference,
+			Assumption: "the system answers by the sums of these trees, in 32-bit numbers",
+		}
+		s := b.space
+		s.Clean = make([]float32, size)
+		for k, v := range rows[i*size : (i+1)*size] {
+			s.Clean[k] = float32(v)
+		}
+		if b.exact.Ensemble.Class(s.Clean) != label {
+			continue
+		}
+		for s.Eps = drawn * b.space.Eps; s.Eps >= b.space.Eps/drawn; s.Eps /= 2 {
+			r, err := trees.Verify(ctx, b.exact.Ensemble, &s, label, trees.Options{Work: b.exact.Work, Nearest: true})
+			if err != nil {
+				return nil, err
+			}
+			radius := 0.0
+			switch {
+			case r.Verdict == trees.Robust:
+				radius = s.Eps
+			case r.Minimal:
+				radius = math.Nextafter(r.Distance, 0) // at that distance it is broken
+			default:
+				continue
+			}
+			if radius > 0 {
+				out[i].Class, out[i].Correct, out[i].Radius = label, true, radius
+			}
+			break
+		}
+	}
+	return out, nil
 }
 
 // widest gives the largest scale of a domain's numbers that can change: what is within eps of an input in the domain's scale is

@@ -19,6 +19,7 @@ import (
 	"assay/internal/report"
 	"assay/internal/solution/solutiontest"
 	"assay/internal/system"
+	"assay/internal/trees/treestest"
 	"assay/onnx"
 )
 
@@ -118,6 +119,62 @@ func TestCertified(t *testing.T) {
 	test.Attacker.Norm = "Linf"
 	if slices.Contains(tester.Controls(test), certifiedControl) {
 		t.Error("certificates in L2 are compared with attacks in Linf")
+	}
+}
+
+// TestCertifiedTrees: of a forest the certificates are exact in the attacker's own norm. A unit is certified at the attacker's eps
+// exactly where the battery, of which one method is exact, does not break it.
+func TestCertifiedTrees(t *testing.T) {
+	ctx := context.Background()
+	fit, table := solutiontest.Open(t).Fit, treestest.Table{}
+	for i, label := range fit.Labels {
+		table.Rows, table.Labels = append(table.Rows, fit.X[i*64:(i+1)*64]), append(table.Labels, label)
+	}
+	s := described(t, 30, map[string]*onnx.Model{"forest.onnx": treestest.Forest(table, 10, 5, 5, 1).Model()}, "  - {name: forest, file: forest.onnx}\n")
+	tester := New(s, "")
+	defer tester.Close()
+	test := &assess.Test{Model: "forest", Data: "test", Seed: 1, Attacker: assess.Attacker{Access: assay.Gradients, Norm: "Linf", Eps: 1, Unit: "raw"}}
+	if !slices.Contains(tester.Controls(test), certifiedControl) {
+		t.Fatal("nothing is certified")
+	}
+	units := test.Order(30)
+	text, err := tester.Control(ctx, test, certifiedControl, units)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proven, err := certificatesOf(map[string]json.RawMessage{certifiedControl: text})
+	if err != nil || proven == nil || len(proven.Units) != 30 {
+		t.Fatalf("%s (%v)", text, err)
+	}
+	const n = 12
+	seen, err := tester.Observe(ctx, test, units[:n])
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, both := &evasion.Evidence{}, map[bool]int{}
+	for i, o := range seen {
+		var d detail
+		if err := json.Unmarshal(o.Detail, &d); err != nil {
+			t.Fatal(err)
+		}
+		e.Units = append(e.Units, d.Result)
+		certain := proven.eps(proven.Units[i]) >= test.Attacker.Eps
+		if d.Result.Correct {
+			both[certain]++
+		}
+		if certain != d.Result.Robust {
+			t.Errorf("unit %d is certified up to %g, and withstands %g: %v", o.Unit, proven.eps(proven.Units[i]), test.Attacker.Eps, d.Result.Robust)
+		}
+	}
+	if both[true] == 0 || both[false] == 0 {
+		t.Errorf("%v are certified, which shows one side alone", both)
+	}
+	if c := proven.check(e); !c.Passed {
+		t.Error(c.Detail)
+	}
+	curve, err := proven.curve([]float64{0, 0.5, 1, 4, 8})
+	if err != nil || curve.Points[0].Successes <= curve.Points[2].Successes || curve.Points[2].Successes <= curve.Points[4].Successes {
+		t.Errorf("%+v (%v)", curve, err)
 	}
 }
 

@@ -80,9 +80,12 @@ func plots(test *assess.Test, c *evasion.Controls, proven *certified, details []
 	return out, nil
 }
 
+// drawn is by what factor of the attacker's eps curves are drawn at most.
+const drawn = 8
+
 // plotted reports whether an eps is near enough the attacker's to be drawn beside it: that
 // of the whole domain is for a check, not for a curve.
-func plotted(eps, at float64) bool { return eps <= 8*at }
+func plotted(eps, at float64) bool { return eps <= drawn*at }
 
 // newCurve gives the rates of counts with their intervals. Counts of no units are left out.
 func newCurve(name string, counts []count) (report.Curve, error) {

@@ -120,7 +120,7 @@ func (t *Tester) Controls(test *assess.Test) []string {
 	if test.Without != "" {
 		names = append(names, unawareControl)
 	}
-	if method.Norm(test.Attacker.Norm) == method.L2 {
+	if test.Attacker.Access == assay.Gradients || method.Norm(test.Attacker.Norm) == method.L2 {
 		names = append(names, certifiedControl)
 	}
 	return names
