@@ -282,7 +282,7 @@ func (f *attackFlags) prepare(u *ui, m *onnx.Model, t *target.Model, records *da
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.data.path, err)
 	}
-	f.settings.Norm, f.settings.Shape, f.settings.Layout = method.Norm(f.norm), t.Shape, t.Layout
+	f.settings.Norm = method.Norm(f.norm)
 	f.settings.Trees, f.settings.NoTrees = trees.Read(m)
 	chosen, err := builtin.Find(f.method, f.settings, f.given)
 	if err != nil {

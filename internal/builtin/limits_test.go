@@ -76,7 +76,7 @@ func (w *weighted) Gradient(_ context.Context, _ model.Loss, rows []float32, lab
 }
 
 // attacked is a random model and domain: records with whole and fixed numbers, a category and a relation, or images.
-func attacked(t *testing.T, r *rand.Rand, image bool) (method.Target, model.Description, []method.Input) {
+func attacked(t *testing.T, r *rand.Rand, image bool) (method.Target, []method.Input) {
 	d := model.Description{Shape: []int64{9}, Layout: model.Tabular, Classes: []string{"a", "b", "c"}, Output: model.Logits, Range: model.Range{Low: 0, High: 1}}
 	if image {
 		d.Shape, d.Layout = []int64{2, 6, 6}, model.NCHW
@@ -124,12 +124,12 @@ func attacked(t *testing.T, r *rand.Rand, image bool) (method.Target, model.Desc
 		inputs = append(inputs, method.Input{Index: int64(i), X: x, Label: slices.Index(scores, slices.Max(scores))})
 		target.Pool = append(target.Pool, x)
 	}
-	return target, d, inputs
+	return target, inputs
 }
 
 // heldToNoNorm reports whether a method transforms or covers images: package evasion tests those by their own limits.
 func heldToNoNorm(t *testing.T, name string) bool {
-	methods, err := builtin.Find(name, builtin.Settings{Norm: method.Linf, Shape: []int64{9}, Layout: model.Tabular}, nil)
+	methods, err := builtin.Find(name, builtin.Settings{Norm: method.Linf}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,8 +160,8 @@ func TestEveryMethodKeepsItsLimits(t *testing.T) {
 		for _, norm := range method.Budgets() {
 			r := rand.New(rand.NewPCG(uint64(len(m.Name)), 5))
 			for i, eps := range budgets[norm] {
-				target, d, inputs := attacked(t, r, i%2 == 1)
-				settings := builtin.Settings{Norm: norm, Shape: d.Shape, Layout: d.Layout, Surrogates: []model.Differentiable{target.Gradient}}
+				target, inputs := attacked(t, r, i%2 == 1)
+				settings := builtin.Settings{Norm: norm, Surrogates: []model.Differentiable{target.Gradient}}
 				for _, s := range []struct {
 					flag string
 					to   *int

@@ -29,9 +29,7 @@ type Settings struct {
 	Trees   *trees.Ensemble // of the model, nil where it has none
 	NoTrees error           // why
 
-	Norm   method.Norm
-	Shape  []int64 // of one row of the model
-	Layout model.Layout
+	Norm method.Norm
 
 	Surrogates []model.Differentiable // whose gradients are followed in place of the model's
 }
@@ -63,7 +61,7 @@ func Methods() []Method {
 			}},
 		{Name: "square", Summary: "random search by scores", Takes: []string{"queries"},
 			New: func(s Settings) []method.Method {
-				return one(evasion.Square{Queries: s.Queries, Share: 0.8, Shape: s.Shape, Layout: s.Layout})
+				return one(evasion.Square{Queries: s.Queries, Share: 0.8})
 			}},
 		{Name: "fgsm", Summary: "one step along the gradient",
 			New: func(Settings) []method.Method { return one(evasion.FGSM{}) }},
@@ -88,7 +86,7 @@ func Methods() []Method {
 				return one(evasion.FAB{Steps: s.Steps, Targets: 9, Nearest: true})
 			}},
 		{Name: "autoattack", Summary: "AutoAttack's standard version: apgd-ce, apgd-t, fab-t and square, until one succeeds",
-			New: func(s Settings) []method.Method { return evasion.AutoAttack(s.Norm, s.Shape, s.Layout) }},
+			New: func(s Settings) []method.Method { return evasion.AutoAttack(s.Norm) }},
 		{Name: "apgd-ce-eot", Summary: "apgd-ce on the mean of twenty gradients, of models that draw at random", Takes: []string{"steps", "restarts"}, Usual: auto,
 			New: func(s Settings) []method.Method {
 				return one(evasion.APGD{Steps: s.Steps, Restarts: s.Restarts, Loss: model.CrossEntropy, EOT: 20})

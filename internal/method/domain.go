@@ -21,7 +21,6 @@ type Domain struct {
 	Groups    []Group   // one-hot groups, in order
 	Relations []Relation
 	Image     *Image // where the values of an image are; nil for what is none
-	Pixels    []int  // of each number the pixel that it is of, from 0, so that L0 counts a pixel's channels once; nil where each number counts by itself
 }
 
 // Group is the numbers Start ≤ i < End of a row, of which exactly one is 1 and the others 0.
@@ -80,14 +79,6 @@ func (d *Domain) Validate() error {
 			return err
 		}
 	}
-	if d.Pixels != nil && len(d.Pixels) != n {
-		return fmt.Errorf("the domain says of %d numbers which pixel they are of, and a row has %d", len(d.Pixels), n)
-	}
-	for i, p := range d.Pixels {
-		if p < 0 || p >= n {
-			return fmt.Errorf("number %d of a row is of pixel %d: pixels are 0 to %d", i, p, n-1)
-		}
-	}
 	end := 0
 	for _, g := range d.Groups {
 		if g.Start < end || g.End <= g.Start || g.End > n {
@@ -142,11 +133,13 @@ func (d *Domain) monotone(i int) Monotone {
 
 func (d *Domain) integer(i int) bool { return d.Integer != nil && d.Integer[i] }
 
-func (d *Domain) pixel(i int) int {
-	if d.Pixels == nil {
+// Pixel gives what number i is of that L0 counts once: in an image its pixel, from 0 and line by line, with all channels; else the number by itself.
+func (d *Domain) Pixel(i int) int {
+	if d.Image == nil {
 		return i
 	}
-	return d.Pixels[i]
+	y, x := d.Image.place(i)
+	return y*d.Image.Width + x
 }
 
 // fixedGroup reports whether a group cannot change: one of its numbers is fixed.
@@ -225,31 +218,10 @@ func DomainOf(schema *dataset.Schema, statistics []dataset.Statistics, by Scalin
 	return d, d.Validate()
 }
 
-// PixelsOf gives the pixel of each number of a model's rows, nil where a row is no image or has one channel.
-func PixelsOf(m model.Description) []int {
-	if len(m.Shape) != 3 {
-		return nil
-	}
-	channels := m.Shape[0]
-	if m.Layout == model.NHWC {
-		channels = m.Shape[2]
-	}
-	if channels == 1 || m.Layout != model.NCHW && m.Layout != model.NHWC {
-		return nil
-	}
-	pixels := make([]int, m.RowSize())
-	for i := range pixels {
-		if pixels[i] = i % (len(pixels) / int(channels)); m.Layout == model.NHWC {
-			pixels[i] = i / int(channels)
-		}
-	}
-	return pixels
-}
-
 // DomainOfModel gives the domain of all inputs in a model's range, in raw units.
 func DomainOfModel(m model.Description) *Domain {
 	n := m.RowSize()
-	d := &Domain{Low: make([]float32, n), High: make([]float32, n), Scale: make([]float32, n), Pixels: PixelsOf(m), Image: ImageOf(m)}
+	d := &Domain{Low: make([]float32, n), High: make([]float32, n), Scale: make([]float32, n), Image: ImageOf(m)}
 	for i := range n {
 		d.Low[i], d.High[i], d.Scale[i] = float32(m.Range.Low), float32(m.Range.High), 1
 	}

@@ -65,7 +65,7 @@ func (s *Space) Distance(x []float32) float64 {
 func (s *Space) changed(x []float32) (n int) {
 	seen := make([]bool, len(x))
 	s.Domain.plain(func(i int) {
-		if p := s.Domain.pixel(i); x[i] != s.Clean[i] && !seen[p] {
+		if p := s.Domain.Pixel(i); x[i] != s.Clean[i] && !seen[p] {
 			seen[p] = true
 			n++
 		}

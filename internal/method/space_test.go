@@ -41,9 +41,10 @@ func randomSpace(r *rand.Rand, norm method.Norm) *method.Space {
 	d := &method.Domain{Low: make([]float32, n), High: make([]float32, n), Scale: make([]float32, n), Fixed: make([]bool, n), Integer: make([]bool, n)}
 	s := &method.Space{Domain: d, Norm: norm, Eps: math.Abs(float64(extreme(r))), Groups: r.IntN(3), Clean: make([]float32, n)}
 	if r.IntN(3) == 0 {
-		d.Pixels = make([]int, n)
-		for i := range n {
-			d.Pixels[i] = r.IntN(n)
+		channels := 1 + r.IntN(3)
+		d.Image = &method.Image{Channels: channels, Height: 1, Width: n / channels, Last: r.IntN(2) == 0}
+		if n%channels != 0 {
+			d.Image = nil
 		}
 	}
 	for i := range n {
@@ -245,7 +246,9 @@ func TestProjectionKnown(t *testing.T) {
 		}, []float32{5, 6, 1, 0, 0}, []float32{4.5, 5, 1, 0, 0}},
 		{"L0", func(_ *method.Domain, s *method.Space) { s.Norm = method.L0 }, []float32{5, 2, 1, 0, 0}, []float32{4, 2, 1, 0, 0}},
 		{"L0 by what the limits leave", func(d *method.Domain, s *method.Space) { s.Norm, d.Low[1] = method.L0, 3.95 }, []float32{5, 2, 1, 0, 0}, []float32{5, 4, 1, 0, 0}},
-		{"L0 of a pixel", func(d *method.Domain, s *method.Space) { s.Norm, d.Pixels = method.L0, []int{0, 0, 1, 1, 1} }, []float32{5, 2, 1, 0, 0}, []float32{5, 2, 1, 0, 0}},
+		{"L0 of a pixel", func(d *method.Domain, s *method.Space) {
+			s.Norm, d.Image = method.L0, &method.Image{Channels: 5, Height: 1, Width: 1}
+		}, []float32{5, 2, 1, 0, 0}, []float32{5, 2, 1, 0, 0}},
 		{"L0 of no pixel", func(_ *method.Domain, s *method.Space) { s.Norm, s.Eps = method.L0, 0.9 }, []float32{5, 2, 1, 0, 0}, clean},
 		{"scale", func(d *method.Domain, _ *method.Space) { d.Scale = []float32{0.5, 3, 1, 1, 1} }, []float32{9, 9, 1, 0, 0}, []float32{4.5, 7, 1, 0, 0}},
 		{"limits", func(d *method.Domain, _ *method.Space) { d.High[0], d.Low[1] = 4.25, 3.75 }, []float32{9, 0, 1, 0, 0}, []float32{4.25, 3.75, 1, 0, 0}},
@@ -321,7 +324,7 @@ func TestContainsFindsEachFault(t *testing.T) {
 	if err := s.Contains([]float32{4, 4, 4.4, 4.4, 1, 0}); err == nil || !strings.Contains(err.Error(), "L0 norm is 2") {
 		t.Errorf("%v", err)
 	}
-	d.Pixels = []int{0, 1, 2, 2, 3, 3}
+	d.Image = &method.Image{Channels: 2, Height: 1, Width: 3, Last: true}
 	if err := s.Contains([]float32{4, 4, 4.4, 4.4, 1, 0}); err != nil {
 		t.Error(err)
 	}

@@ -86,7 +86,7 @@ func (s *Space) keepPixels(x, wanted []float32) {
 		if x[i] == s.Clean[i] {
 			return
 		}
-		p, is, width := s.Domain.pixel(i), s.offset(i, x[i]), s.width(i)
+		p, is, width := s.Domain.Pixel(i), s.offset(i, x[i]), s.width(i)
 		gains[p] += is / width * (2*s.offset(i, bounded(wanted[i])) - is) / width // the squared distance less that of what is kept
 		if !known[p] {
 			known[p], order = true, append(order, p)
@@ -97,7 +97,7 @@ func (s *Space) keepPixels(x, wanted []float32) {
 		known[p] = false
 	}
 	s.Domain.plain(func(i int) {
-		if known[s.Domain.pixel(i)] {
+		if known[s.Domain.Pixel(i)] {
 			x[i] = s.Clean[i]
 		}
 	})
@@ -221,7 +221,7 @@ func (s *Space) randomPixels(r *rand.Rand, x []float32) {
 		if s.Domain.fixed(i) || !(s.Domain.Low[i] < s.Domain.High[i]) {
 			return
 		}
-		p := s.Domain.pixel(i)
+		p := s.Domain.Pixel(i)
 		if of[p] == nil {
 			pixels = append(pixels, p)
 		}

@@ -55,7 +55,7 @@ func around(r *rand.Rand) *method.Space {
 	s := &method.Space{Domain: d, Norm: method.Budgets()[r.IntN(len(method.Budgets()))], Eps: 1.6 * r.Float64(), Groups: r.IntN(2), Clean: make([]float32, 3)}
 	if s.Norm == method.L0 {
 		if s.Eps *= 2; r.IntN(3) == 0 {
-			d.Pixels = []int{0, 0, 1}
+			d.Image = &method.Image{Channels: 3, Height: 1, Width: 1}
 		}
 	}
 	for i := range 3 {

@@ -49,11 +49,11 @@ type Battery struct {
 
 // Defaults gives the methods of a battery for what an attacker gets to see and the norm, the most
 // directed last: an attacker with gradients also tries what needs none, since a model may hide them.
-func Defaults(access assay.Access, norm method.Norm, e Effort, shape []int64, layout model.Layout) []method.Method {
+func Defaults(access assay.Access, norm method.Norm, e Effort) []method.Method {
 	list := []method.Method{Noise{Draws: e.Draws}}
 	for _, m := range []method.Method{
 		HopSkipJump{Queries: e.Queries, Draws: 100},
-		Square{Queries: e.Queries, Share: 0.8, Shape: shape, Layout: layout},
+		Square{Queries: e.Queries, Share: 0.8},
 		FGSM{},
 	} {
 		if d := m.Describe(); access.Includes(d.Access) && d.In(norm) {
@@ -97,7 +97,7 @@ func directed(access assay.Access, norm method.Norm, e Effort) []method.Method {
 }
 
 // strongest gives the methods that a battery rests on: those that make the most of the access.
-func strongest(access assay.Access, norm method.Norm, e Effort, shape []int64, layout model.Layout) []method.Method {
+func strongest(access assay.Access, norm method.Norm, e Effort) []method.Method {
 	own := searches(access, norm, e)
 	if norm == method.L0 && len(own) > 0 {
 		return own
@@ -105,7 +105,7 @@ func strongest(access assay.Access, norm method.Norm, e Effort, shape []int64, l
 	if list := directed(access, norm, e); len(list) > 0 {
 		return list
 	}
-	all := Defaults(access, norm, e, shape, layout)
+	all := Defaults(access, norm, e)
 	return all[len(all)-1-len(own):]
 }
 
@@ -132,7 +132,7 @@ func (b *Battery) effort() Effort {
 
 // Methods gives the battery's methods for a target.
 func (b *Battery) Methods(t method.Target) []method.Method {
-	return Adaptive(t, append(Defaults(b.access(t), b.Attacker.Norm, b.effort(), b.Shape, b.Layout), b.tabularMethods(t)...))
+	return Adaptive(t, append(Defaults(b.access(t), b.Attacker.Norm, b.effort()), b.tabularMethods(t)...))
 }
 
 // strongest gives those of the target's methods that the battery rests on.
@@ -140,7 +140,7 @@ func (b *Battery) strongest(t method.Target, e Effort) []method.Method {
 	if len(b.Trees) > 0 {
 		return b.Trees
 	}
-	return Adaptive(t, strongest(b.access(t), b.Attacker.Norm, e, b.Shape, b.Layout))
+	return Adaptive(t, strongest(b.access(t), b.Attacker.Norm, e))
 }
 
 // starts is how many gradients of a search are at points where it begins: in L1 Auto-PGD begins three times.

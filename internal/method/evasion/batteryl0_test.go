@@ -8,7 +8,6 @@ import (
 	"assay/internal/dataset"
 	"assay/internal/method"
 	"assay/internal/method/evasion"
-	"assay/internal/model"
 	"assay/onnx"
 )
 
@@ -47,7 +46,7 @@ func TestBatteryInL0(t *testing.T) {
 
 // TestLabelsAlone: in Linf two searches by labels complement each other, and both are what the battery rests on.
 func TestLabelsAlone(t *testing.T) {
-	list := evasion.Defaults(assay.Labels, method.Linf, evasion.Usual(), []int64{1, 8, 8}, model.NCHW)
+	list := evasion.Defaults(assay.Labels, method.Linf, evasion.Usual())
 	var names []string
 	for _, m := range list {
 		names = append(names, m.Describe().Name)
@@ -56,7 +55,7 @@ func TestLabelsAlone(t *testing.T) {
 		t.Errorf("the methods are %v", names)
 	}
 	for access, want := range map[assay.Access]bool{assay.Scores: false, assay.Gradients: false} {
-		rays := slices.ContainsFunc(evasion.Defaults(access, method.Linf, evasion.Usual(), nil, model.NCHW), func(m method.Method) bool { return m.Describe().Name == "rays" })
+		rays := slices.ContainsFunc(evasion.Defaults(access, method.Linf, evasion.Usual()), func(m method.Method) bool { return m.Describe().Name == "rays" })
 		if rays != want {
 			t.Errorf("with %s, which shows more, RayS is %v", access, rays)
 		}

@@ -53,7 +53,7 @@ func (b *Battery) Controls(ctx context.Context, t method.Target, inputs []method
 	if c.Drawn, err = k.drawn(ctx, right); err != nil {
 		return nil, err
 	}
-	if c.Zero, err = k.point(ctx, 0, Adaptive(t, Defaults(b.access(t), b.Attacker.Norm, light, b.Shape, b.Layout)), right); err != nil {
+	if c.Zero, err = k.point(ctx, 0, Adaptive(t, Defaults(b.access(t), b.Attacker.Norm, light)), right); err != nil {
 		return nil, err
 	}
 	if b.Attacker.Eps > 0 {
@@ -321,7 +321,7 @@ func (k *controller) twin(ctx context.Context, inputs []method.Input) (*twin, er
 
 func (t *twin) attack(ctx context.Context, eps float64) ([]Answer, error) {
 	on := &controller{Battery: t.Battery, target: t.target, options: t.options}
-	p, err := on.point(ctx, eps, Adaptive(t.target, strongest(t.access(t.controller.target), t.Attacker.Norm, t.effort(), t.Shape, t.Layout)), t.inputs)
+	p, err := on.point(ctx, eps, Adaptive(t.target, strongest(t.access(t.controller.target), t.Attacker.Norm, t.effort())), t.inputs)
 	if err != nil {
 		return nil, fmt.Errorf("on the linear model: %w", err)
 	}
