@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -73,15 +74,16 @@ func (a *admission) system(ctx context.Context, u *ui, description string, s *sy
 	}
 	var paths []string
 	for i := range s.Models {
-		if s.Models[i].File != "" {
-			paths = append(paths, s.Path(s.Models[i].File))
+		for _, file := range s.Models[i].Graphs() {
+			paths = append(paths, s.Path(file))
 		}
 	}
 	despite, err := a.admit(ctx, u, paths...)
 	var told []report.Override
 	for _, r := range despite {
 		for i := range s.Models {
-			if m := &s.Models[i]; m.File != "" && s.Path(m.File) == r.Path {
+			m := &s.Models[i]
+			if slices.ContainsFunc(m.Graphs(), func(file string) bool { return s.Path(file) == r.Path }) {
 				told = append(told, report.Override{What: fmt.Sprintf("scan of the model %s: %s", m.Name, r.Findings[0].Rule), From: "refused", To: "opened", Reason: a.despite, Where: "--" + admissionFlag})
 			}
 		}

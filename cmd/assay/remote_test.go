@@ -140,7 +140,7 @@ range: [0, 5000]
 request: '{"rows": {{json .Rows}}}'
 answer: results[*].label`, 1000000))
 	exit, out, errs := c.do("plan", c.folder)
-	if exit != exitOK || !strings.Contains(out, "noise, hopskipjump\n") || !strings.Contains(out, "the model gives labels alone") {
+	if exit != exitOK || !strings.Contains(out, "noise, hopskipjump, rays\n") || !strings.Contains(out, "the model gives labels alone") {
 		t.Errorf("exit %d: %s%s", exit, out, errs)
 	}
 	d := c.assess()

@@ -102,13 +102,16 @@ func takeModel(s *system.System, m *system.Model, digest digestOf) (part, error)
 		p.endpoint = true
 		return p, nil
 	}
-	beside, err := onnx.ExternalFiles(s.Path(m.File))
-	if err != nil {
-		return p, s.Mistake(m.At+".file", "%v", err)
-	}
-	names := []string{m.File}
-	for _, name := range beside {
-		names = append(names, path.Join(path.Dir(filepath.ToSlash(m.File)), name))
+	var names []string
+	for _, graph := range m.Graphs() {
+		beside, err := onnx.ExternalFiles(s.Path(graph))
+		if err != nil {
+			return p, s.Mistake(m.At+".file", "%v", err)
+		}
+		names = append(names, graph)
+		for _, name := range beside {
+			names = append(names, path.Join(path.Dir(filepath.ToSlash(graph)), name))
+		}
 	}
 	if err := p.take(s, digest, names...); err != nil {
 		return p, s.Mistake(m.At+".file", "%v", err)

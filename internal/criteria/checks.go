@@ -31,6 +31,7 @@ func CheckKinds() []CheckKind {
 		{"converged", "More steps or restarts would not have changed the result by more than a little."},
 		{"gradients-not-masked", "The gradients that attacks follow are not zero, not random and not those of a saturated function."},
 		{"aware-beats-unaware", "What examples found on the model without the solution break, the attack on the whole system does too. It is made where such a model is named."},
+		{"certificates-hold", "No unit is broken within the radius for which it is certified. It is made where answers can be certified: those of a vote under noise in L2, and of decision trees."},
 	}
 }
 

@@ -53,6 +53,9 @@ func (s *System) Files() []File {
 	}
 	for i, m := range s.Models {
 		add("model "+m.Name, m.File, "models[%d].file", i)
+		if m.Detector != nil {
+			add("detector of "+m.Name, m.Detector.File, "models[%d].detector.file", i)
+		}
 		signed(m.Signature, "model "+m.Name, fmt.Sprintf("models[%d].signature", i))
 	}
 	for i, e := range s.Endpoints {

@@ -31,7 +31,7 @@ type mutation struct {
 
 // Texts that mean nothing to Assay, so that any other will do.
 var freeText = regexp.MustCompile(`^system\.(name|provider|description|intended-use|contact)$|annex-iii\[|\.(harm|owner|reason|approved-by|training|licence|supplier|identity|scores|description|missing)$` +
-	`|classes\[|\.columns\[|\.drop\[|categories\[|^endpoints.*\.(model|version|signature|input|output|request|prefix|environment)$`)
+	`|classes\[|\.columns\[|\.drop\[|categories\[|detector\.output$|^endpoints.*\.(model|version|signature|input|output|request|prefix|environment)$`)
 
 // Texts of which the schema knows no more than that they are texts.
 var readElsewhere = regexp.MustCompile(`relations\[|\.timeout$|\.retry\.`)
@@ -40,7 +40,7 @@ var readElsewhere = regexp.MustCompile(`relations\[|\.timeout$|\.retry\.`)
 var unlimited = regexp.MustCompile(`\.rate\.|endpoints.*\.range`)
 
 // Numbers that may be negative.
-var signed = regexp.MustCompile(`\.range\[0\]$|\.min$`)
+var signed = regexp.MustCompile(`\.range\[0\]$|\.min$|\.threshold$`)
 
 var mutations = sync.OnceValue(func() []mutation {
 	text, err := os.ReadFile(complete)
@@ -124,7 +124,7 @@ func wrongs(path string, n *yaml.Node) map[string]string {
 // required tells the fields without which a description says nothing of use.
 func required(path, field string) bool {
 	fields := map[string]string{
-		"": "version system", "system": "name stage modality risk", "risks": "id vulnerability level harm", "models": "name file endpoint", "endpoints": "name protocol url", "data": "name file", "models.signature": "file key roots", "data.signature": "file key roots",
+		"": "version system", "system": "name stage modality risk", "risks": "id vulnerability level harm", "models": "name file endpoint", "endpoints": "name protocol url", "data": "name file", "models.signature": "file key roots", "models.detector": "file threshold fpr calibration", "data.signature": "file key roots",
 		"solutions": "name cells", "goals": "goal solution data reason", "exclusions": "cell reason approved-by date",
 		"records": "name file cells owner date", "goals.criterion.costs": "metric relation limit",
 	}

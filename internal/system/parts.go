@@ -95,6 +95,8 @@ type Model struct {
 	Output model.Output `yaml:"output"`
 	// Classes names the classes, in the order of the scores.
 	Classes []string `yaml:"classes"`
+	// Detector is a detector in a file of its own, which refuses some of the model's inputs. It is attacked with the model, as one.
+	Detector *Detector `yaml:"detector" json:",omitempty"`
 	// Training says how the model was trained, such as a command.
 	Training string `yaml:"training"`
 	// Licence is the model's licence, by its SPDX identifier, such as Apache-2.0.
@@ -103,6 +105,21 @@ type Model struct {
 	Supplier string `yaml:"supplier"`
 	// Signature says who vouches for the file.
 	Signature *Signature `yaml:"signature"`
+}
+
+// Detector is a detector that takes what the model takes, and gives each row a score: above a threshold the input is refused.
+// The threshold is given, or set on data.
+type Detector struct {
+	// File is an ONNX file.
+	File string `yaml:"file" check:"required"`
+	// Output names the output that holds the scores, one number for each row. It may be left out where there is no other.
+	Output string `yaml:"output"`
+	// Threshold is the score above which an input is refused.
+	Threshold *float64 `yaml:"threshold" check:"float32"`
+	// FPR is the part of the inputs that nobody attacks of which no more may be refused: the threshold is the lowest that shows it.
+	FPR *float64 `yaml:"fpr" check:"above=0 below=1"`
+	// Calibration are the data on which a threshold is set, which are not those that it is tested on.
+	Calibration string `yaml:"calibration"`
 }
 
 // Signature is a signature of a model or of data in the format of OpenSSF Model Signing, and whose it must be.

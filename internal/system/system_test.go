@@ -51,7 +51,7 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%+v is at %v", f, s.Where(f.At))
 		}
 	}
-	if got := strings.Join(files, " "); got != "model undefended=models/undefended.onnx signature of model undefended=models/hardened.sig key of model undefended=signer.pem model hardened=models/hardened.onnx signature of model hardened=models/hardened.sig roots of model hardened=authorities.pem authorities of gateway=authorities.pem "+
+	if got := strings.Join(files, " "); got != "model undefended=models/undefended.onnx signature of model undefended=models/hardened.sig key of model undefended=signer.pem model hardened=models/hardened.onnx signature of model hardened=models/hardened.sig roots of model hardened=authorities.pem model guarded=models/hardened.onnx detector of guarded=models/detector.onnx model guarded-otherwise=models/hardened.onnx detector of guarded-otherwise=models/detector.onnx authorities of gateway=authorities.pem "+
 		"data test=test.csv signature of data test=test.csv.sig key of data test=signer.pem data scans=scans.idx labels of scans=labels.idx signature of data scans=test.csv.sig roots of data scans=authorities.pem data trained-on=train.csv schema of trained-on=schema.yaml record trainings-2026=trainings.pdf catalogue=own-catalogue.yaml" {
 		t.Errorf("the files are %s", got)
 	}
@@ -60,7 +60,7 @@ func TestOpen(t *testing.T) {
 		cases[0].Model.Name != "hardened" || cases[0].Without.At != "models[0]" || cases[0].Data.At != "data[0]" {
 		t.Errorf("the cases are %+v", cases)
 	}
-	if s.Endpoint(&s.Models[0]) != nil || s.Endpoint(&s.Models[2]).Name != "gateway" {
+	if s.Endpoint(&s.Models[0]) != nil || s.Endpoint(&s.Models[4]).Name != "gateway" {
 		t.Error("the endpoints are wrong")
 	}
 	later := s.Mistake("models[1].file", "takes 30 numbers, and the data have 4")

@@ -18,8 +18,9 @@ type count struct {
 }
 
 // plots gives the attack success rate of the units that the model gets right, and the robust accuracy
-// of all, by eps: of the controls' units by the strongest methods, of all units by all.
-func plots(test *assess.Test, c *evasion.Controls, details []detail) ([]report.Plot, error) {
+// of all, by eps: of the controls' units by the strongest methods, of all units by all. Beside the latter is what is
+// proven of the controls' units, where something is.
+func plots(test *assess.Test, c *evasion.Controls, proven *certified, details []detail) ([]report.Plot, error) {
 	at := test.Attacker.Eps
 	var broken, robust []count // of the controls' units
 	if c != nil {
@@ -60,6 +61,18 @@ func plots(test *assess.Test, c *evasion.Controls, details []detail) ([]report.P
 			add.plot.Curves = append(add.plot.Curves, curve)
 		}
 	}
+	if proven != nil && len(robust) > 0 {
+		budgets := make([]float64, len(robust))
+		for i, p := range robust {
+			budgets[i] = p.eps
+		}
+		curve, err := proven.curve(budgets)
+		if err != nil {
+			return nil, err
+		}
+		accuracy.Curves = append(accuracy.Curves, curve)
+		accuracy.Note = "The truth is between what is certified and what no attack has broken."
+	}
 	out := slices.DeleteFunc([]report.Plot{success, accuracy}, func(p report.Plot) bool { return len(p.Curves) == 0 })
 	for i := range out {
 		out[i].Budget, out[i].At = fmt.Sprintf("eps, %s (%s)", unitText(test.Attacker.Unit), test.Attacker.Norm), &at
@@ -67,9 +80,12 @@ func plots(test *assess.Test, c *evasion.Controls, details []detail) ([]report.P
 	return out, nil
 }
 
+// drawn is by what factor of the attacker's eps curves are drawn at most.
+const drawn = 8
+
 // plotted reports whether an eps is near enough the attacker's to be drawn beside it: that
 // of the whole domain is for a check, not for a curve.
-func plotted(eps, at float64) bool { return eps <= 8*at }
+func plotted(eps, at float64) bool { return eps <= drawn*at }
 
 // newCurve gives the rates of counts with their intervals. Counts of no units are left out.
 func newCurve(name string, counts []count) (report.Curve, error) {

@@ -89,7 +89,7 @@ func (t *Tester) newPrepared(ctx context.Context, test *assess.Test) (_ *prepare
 	if m.Endpoint != "" {
 		err = t.openRemote(ctx, p, m)
 	} else {
-		schema, err = t.openLocal(ctx, p, m)
+		schema, err = t.openLocal(ctx, p, m, test)
 	}
 	if err != nil {
 		return nil, err
@@ -177,7 +177,7 @@ func (t *Tester) read(ctx context.Context, d *system.Data, schema *dataset.Schem
 
 // openLocal opens an ONNX file. Each target has sessions of one thread, so that several shards run side by
 // side and rounding does not depend on the number of processors.
-func (t *Tester) openLocal(ctx context.Context, p *prepared, m *system.Model) (*dataset.Schema, error) {
+func (t *Tester) openLocal(ctx context.Context, p *prepared, m *system.Model, test *assess.Test) (*dataset.Schema, error) {
 	graph, err := onnx.Open(t.system.Path(m.File))
 	if err != nil {
 		return nil, t.system.Mistake(m.At+".file", "%v", err)
@@ -185,6 +185,11 @@ func (t *Tester) openLocal(ctx context.Context, p *prepared, m *system.Model) (*
 	schema, err := target.ReadSchema(graph)
 	if err != nil {
 		return nil, t.system.Mistake(m.At+".file", "%s: %v", m.File, err)
+	}
+	if m.Detector != nil {
+		if graph, err = t.guard(ctx, p, m, graph, schema, test); err != nil {
+			return nil, err
+		}
 	}
 	options := target.Options{Override: m.Override(), Threads: 1, Library: t.library}
 	first, err := target.Open(ctx, graph, options)

@@ -52,7 +52,11 @@ func (t *Tester) Present(ctx context.Context, test *assess.Test, observed []asse
 			r.Correct++
 		}
 	}
-	if r.Plots, err = plots(test, e.Controls, details); err != nil {
+	proven, err := certificatesOf(controls)
+	if err != nil {
+		return nil, err
+	}
+	if r.Plots, err = plots(test, e.Controls, proven, details); err != nil {
 		return nil, err
 	}
 	if r.Broken, err = p.broken(details); err != nil {

@@ -116,16 +116,23 @@ const controlUnits = 64
 
 // Controls names the controls.
 func (t *Tester) Controls(test *assess.Test) []string {
-	if test.Without == "" {
-		return []string{batteryControl}
+	names := []string{batteryControl}
+	if test.Without != "" {
+		names = append(names, unawareControl)
 	}
-	return []string{batteryControl, unawareControl}
+	if test.Attacker.Access == assay.Gradients || method.Norm(test.Attacker.Norm) == method.L2 {
+		names = append(names, certifiedControl)
+	}
+	return names
 }
 
 // Control runs a control on the first units of the order.
 func (t *Tester) Control(ctx context.Context, test *assess.Test, name string, order []int) (json.RawMessage, error) {
-	if name == unawareControl {
+	switch name {
+	case unawareControl:
 		return t.unaware(ctx, test, order)
+	case certifiedControl:
+		return t.certify(ctx, test, order)
 	}
 	p, target, release, err := t.acquire(ctx, test)
 	if err != nil {
@@ -173,6 +180,11 @@ func (t *Tester) Checks(test *assess.Test, observed []assess.Observation, contro
 			return nil, err
 		}
 		checks = append(checks, c.check())
+	}
+	if c, err := certificatesOf(controls); err != nil {
+		return nil, err
+	} else if c != nil {
+		checks = append(checks, c.check(e))
 	}
 	return checks, nil
 }

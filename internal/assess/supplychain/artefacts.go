@@ -56,13 +56,16 @@ func (t *Tester) find(test *assess.Test) ([]*artefact, error) {
 	if m.File == "" {
 		return nil, t.system.Mistake(m.At+".endpoint", "the model is behind an endpoint, so what is loaded there cannot be verified here: name its file")
 	}
-	beside, err := onnx.ExternalFiles(t.system.Path(m.File))
-	if err != nil {
-		return nil, t.system.Mistake(m.At+".file", "%s: %v", m.File, err)
-	}
-	names := []string{m.File}
-	for _, name := range beside {
-		names = append(names, path.Join(path.Dir(filepath.ToSlash(m.File)), name))
+	var names []string
+	for _, graph := range m.Graphs() {
+		beside, err := onnx.ExternalFiles(t.system.Path(graph))
+		if err != nil {
+			return nil, t.system.Mistake(m.At+".file", "%s: %v", graph, err)
+		}
+		names = append(names, graph)
+		for _, name := range beside {
+			names = append(names, path.Join(path.Dir(filepath.ToSlash(graph)), name))
+		}
 	}
 	return []*artefact{
 		t.artefact(m.At, m.Signature, names...),

@@ -261,7 +261,11 @@ func (k *controller) known(ctx context.Context, inputs []method.Input) (*Known, 
 		return nil, err
 	}
 	defer twin.close()
-	out := &Known{Eps: twin.eps, Factor: beyond[k.access(k.target)], Most: 2 * twin.most}
+	directed := k.access(k.target)
+	if directed == assay.Gradients && k.Attacker.Norm == method.L0 {
+		directed = assay.Scores // which the battery rests on there
+	}
+	out := &Known{Eps: twin.eps, Factor: beyond[directed], Most: 2 * twin.most}
 	for _, at := range []struct {
 		eps     float64
 		answers *[]Answer

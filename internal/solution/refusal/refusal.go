@@ -78,27 +78,45 @@ func (r Rule) Calibrate(scores []float32) (*Threshold, error) {
 			t.Refused++
 		}
 	}
+	t.unit = unitOf(sorted)
+	return t, nil
+}
+
+// At is a threshold that is given. Scores of rows that nobody attacked say how many of such rows it refuses, and how steep
+// the refusal is to be; they move nothing that it refuses.
+func At(value float64, scores []float32) (*Threshold, error) {
+	sorted := slices.Sorted(slices.Values(scores))
+	if len(sorted) == 0 || math.IsNaN(float64(sorted[0])) {
+		return nil, errors.New("a score of the records is no number, or there are none: the detector overflows on them")
+	}
+	t := &Threshold{Value: value, N: len(sorted), Confidence: 0.95, unit: unitOf(sorted)}
+	for _, s := range sorted {
+		if s > float32(value) {
+			t.Refused++
+		}
+	}
+	var err error
+	t.Upper, err = stat.BinomialUpper(t.Refused, t.N, t.Confidence)
+	return t, err
+}
+
+// unitOf gives the standard deviation of scores, at least 1.
+func unitOf(scores []float32) float64 {
 	mean, squares := 0.0, 0.0
-	for i, s := range sorted { // Welford (1962)
+	for i, s := range scores { // Welford (1962)
 		delta := float64(s) - mean
 		mean += delta / float64(i+1)
 		squares += delta * (float64(s) - mean)
 	}
-	t.unit = math.Sqrt(squares / float64(n))
-	if !(t.unit > 1) || math.IsInf(t.unit, 0) {
-		t.unit = 1
+	unit := math.Sqrt(squares / float64(len(scores)))
+	if !(unit > 1) || math.IsInf(unit, 0) {
+		return 1
 	}
-	return t, nil
+	return unit
 }
 
-// Add builds the model that refuses what a detector's score is above its threshold for. The calibration's rows
+// Add builds the model that refuses what a detector's score is above its threshold for, by Join. The calibration's rows
 // are in the model's order, one after the other.
-//
-// The refusal's logit is the greatest of the classes', and added to it by how much the score is above the threshold. So
-// it is the greatest exactly where the detector refuses, and has a slope that an attack which knows the detector can
-// follow (Carlini and Wagner 2017, arXiv:1705.07263). The excess counts in standard deviations of the calibration's
-// scores, where these are above 1, and else as it is: steeper, the refusal would be a wall between the classes that no
-// slope leads over, and the attack would seem to fail.
 func Add(ctx context.Context, c *rewrite.Classifier, d Detector, calibration []float32, r Rule, o ort.Options) (*onnx.Model, *Threshold, error) {
 	scores, err := Scores(ctx, c, d, calibration, o)
 	if err != nil {
@@ -108,10 +126,22 @@ func Add(ctx context.Context, c *rewrite.Classifier, d Detector, calibration []f
 	if err != nil {
 		return nil, nil, err
 	}
+	m, err := Join(c, d, t)
+	return m, t, err
+}
+
+// Join builds the model that refuses what a detector's score is above a threshold for.
+//
+// The refusal's logit is the greatest of the classes', and added to it by how much the score is above the threshold. So
+// it is the greatest exactly where the detector refuses, and has a slope that an attack which knows the detector can
+// follow (Carlini and Wagner 2017, arXiv:1705.07263). The excess counts in standard deviations of the scores that the threshold
+// was made with, where these are above 1, and else as it is: steeper, the refusal would be a wall between the classes that no
+// slope leads over, and the attack would seem to fail.
+func Join(c *rewrite.Classifier, d Detector, t *Threshold) (*onnx.Model, error) {
 	b := c.Begin()
 	logits, score, err := d.Append(b, c)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	over := b.Op("Sub", nil, score, b.Number(onnx.Float32, t.Value))
 	if t.unit != 1 {
@@ -119,8 +149,7 @@ func Add(ctx context.Context, c *rewrite.Classifier, d Detector, calibration []f
 	}
 	best := b.Op("ReduceMax", onnx.Attrs{"keepdims": int64(1)}, logits, b.Ints(1))
 	refusal := b.Op("Add", nil, best, b.Op("Unsqueeze", nil, over, b.Ints(1)))
-	m, err := b.Classify(b.Op("Concat", onnx.Attrs{"axis": int64(1)}, logits, refusal), true)
-	return m, t, err
+	return b.Classify(b.Op("Concat", onnx.Attrs{"axis": int64(1)}, logits, refusal), true)
 }
 
 // Scores gives a detector's score of each row.

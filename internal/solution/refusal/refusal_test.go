@@ -281,3 +281,16 @@ func TestCalibrateRefuses(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAt: a threshold that is given stays as it is, and says how many records are above it.
+func TestAt(t *testing.T) {
+	at, err := refusal.At(2.5, []float32{4, 1, 2, 3})
+	if err != nil || at.Value != 2.5 || at.Refused != 2 || at.N != 4 || !(at.Upper > 0.9 && at.Upper < 1) {
+		t.Errorf("%+v (%v)", at, err)
+	}
+	for _, scores := range [][]float32{nil, {1, float32(math.NaN())}} {
+		if _, err := refusal.At(1, scores); err == nil {
+			t.Errorf("a threshold is taken with the scores %v", scores)
+		}
+	}
+}

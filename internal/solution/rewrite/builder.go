@@ -47,6 +47,12 @@ func (c *Classifier) dim() any {
 // Call runs a classifier on x, of the shape of its rows, and gives its logits, [N, classes] of float32, and the values
 // of the layers named. Logits of probabilities are their logarithms. All calls of a classifier share its weights.
 func (b *Builder) Call(c *Classifier, x string, layers ...string) (logits string, values []string) {
+	value, values := b.call(c, x, layers)
+	return b.logits(c, value), values
+}
+
+// call runs a graph on x, and gives the value that it is for and those of layers, as float32.
+func (b *Builder) call(c *Classifier, x string, layers []string) (value string, values []string) {
 	f := b.function(c, layers)
 	if c.input.Type.Elem != onnx.Float32 {
 		x = b.Op("Cast", onnx.Attrs{"to": int64(c.input.Type.Elem)}, x)
@@ -61,7 +67,7 @@ func (b *Builder) Call(c *Classifier, x string, layers ...string) (logits string
 	for i, name := range layers {
 		values[i] = b.float(values[i], c.types.Of(name).Elem)
 	}
-	return b.logits(c, b.float(outputs[0], c.types.Of(c.value).Elem)), values
+	return b.float(outputs[0], c.types.Of(c.value).Elem), values
 }
 
 // function makes a classifier's graph one that can be called.
