@@ -1,6 +1,7 @@
 package main
 
 import (
+	"assay/internal/method/poisoning"
 	"assay/internal/train/network"
 	"assay/onnx"
 )
@@ -22,6 +23,10 @@ var benchmarks = []benchmark{
 	scanPickle("small-integers"),
 	scanPickle("records"),
 	scanPickle("arrays"),
+	detection(poisoning.KNN{Search: searching()}, 1.5),
+	detection(poisoning.SpectralSignatures{}, 1.5),
+	detection(poisoning.Spectre{}, 1.5),
+	detection(poisoning.ActivationClustering{}, 1.5),
 	training(mnist),
 	training(cifar10),
 }
