@@ -50,7 +50,7 @@ func execute(ctx context.Context, args []string, u *ui) (err error) {
 	root.SetOut(u.streams.Out)
 	root.SetErr(u.streams.Err)
 	root.AddCommand(initCommand(u), planCommand(u), assessCommand(u), verifyCommand(u), rerunCommand(u), reportCommand(u),
-		scanCommand(u), explainCommand(u), catalogCommand(u), attackCommand(u), extractCommand(u), trainCommand(u), gradientCommand(u), versionCommand(u))
+		scanCommand(u), explainCommand(u), catalogCommand(u), attackCommand(u), extractCommand(u), inspectCommand(u), trainCommand(u), gradientCommand(u), versionCommand(u))
 	running := false
 	for _, c := range root.Commands() {
 		run := c.RunE

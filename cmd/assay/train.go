@@ -26,6 +26,7 @@ type trainFlags struct {
 	testData, testOut    string
 	arch, widths         string
 	out, format, augment string
+	quarantine           string
 	validation, test     float64
 	method, schedule     string
 	standardize          bool
@@ -71,6 +72,7 @@ is given as --arch is trained further as it is.`,
 	s.StringVar(&f.augment, "augment", "", "change examples at random: crop, flip, noise, or such as crop=4,flip,noise=0.1")
 	s.Float64Var(&f.validation, "validation", 0.1, "the part of the data for validation")
 	s.Float64Var(&f.test, "test", 0.2, "the part of the data to test on")
+	s.StringVar(&f.quarantine, "quarantine", "", "a file of records of --data to leave out, as assay inspect-data writes it")
 	s.StringVar(&f.testOut, "test-out", "", "a file for the part of --data to test on: its lines as they are, of CSV and TSV")
 	s.IntVar(&o.Patience, "patience", 0, "stop after so many epochs without a smaller validation loss, and keep the best weights")
 	s.StringSliceVar(&o.Frozen, "freeze", nil, "weights to leave as they are, by name or pattern")
@@ -221,6 +223,15 @@ func (f *trainFlags) read(ctx context.Context, known *dataset.Schema) (*split, e
 	}
 	if d.Y == nil {
 		return nil, fmt.Errorf("%s has no labels: name their column with --label, or their file with --label-file", f.data.path)
+	}
+	if f.quarantine != "" {
+		q, err := dataset.OpenQuarantine(f.quarantine)
+		if err != nil {
+			return nil, err
+		}
+		if d, err = d.Without(q); err != nil {
+			return nil, fmt.Errorf("--quarantine: %w", err)
+		}
 	}
 	s := &split{schema: d.Schema}
 	fractions := []float64{1 - f.validation - f.test}
