@@ -37,7 +37,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv(ort.LibraryVariable, library(root))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "reviews": reviews},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "reviews": reviews, "backdoor": backdoor},
 	})
 }
 

@@ -47,7 +47,7 @@ var shares = []float64{0.005, 0.01, 0.02, 0.05, 0.1}
 
 // Rank joins detectors' suspicions. One half of the clean set, drawn at random, gives each record a conformal p-value
 // by each detector (Vovk et al. 2005; Bates et al. 2023, arXiv:2104.08279, section 2); the sum of their inverses, in
-// which the smallest counts most (Wilson 2019, harmonic mean p), is compared with that of the other half. So P is exact whatever
+// which the smallest counts most (Wilson 2019, harmonic mean p), and more if it is far beyond that half, is compared with that of the other half. So P is exact whatever
 // detectors are and however they depend on each other, if records and clean ones differ in nothing but what was planted.
 //
 // Whether anything was planted is a second question, asked of each detector. The most suspicious share of the records and the clean
@@ -170,13 +170,26 @@ func join(scored []Scored, records, against []int, conformed bool) []Suspect {
 		for k, i := range records {
 			p := conformal(reference, s.Suspicion[i], conformed)
 			by[k*len(scored)+d] = p
-			out[k].strength += 1 / p
+			out[k].strength += beyond(reference, s.Suspicion[i]) / p
 		}
 	}
 	for k, i := range records {
 		out[k].Record, out[k].By = i, by[k*len(scored):(k+1)*len(scored)]
 	}
 	return out
+}
+
+// farthest bounds how much more than the most suspicious of a reference a record counts.
+const farthest = 1000
+
+// beyond says how far a value is beyond a sorted reference, against the reference's own reach from its middle to its end: 1
+// up to there. What is far beyond all clean records by one detector is to outweigh what is just beyond them by several.
+func beyond(reference []float64, v float64) float64 {
+	end := reference[len(reference)-1]
+	if v <= end {
+		return 1
+	}
+	return 1 + min(ratio(v-end, end-reference[len(reference)/2]), farthest)
 }
 
 // conformal gives the share of a sorted reference that is at least a value, with the value counted as one more of it
