@@ -23,7 +23,7 @@ var benchmarks = []benchmark{
 	scanPickle("small-integers"),
 	scanPickle("records"),
 	scanPickle("arrays"),
-	detection(poisoning.KNN{Search: searching()}, 1.5),
+	detection(poisoning.KNN{Search: searching()}, 6),
 	detection(poisoning.SpectralSignatures{}, 1.5),
 	detection(poisoning.Spectre{}, 1.5),
 	detection(poisoning.ActivationClustering{}, 1.5),
