@@ -26,6 +26,7 @@ type inspectFlags struct {
 	clean                string
 	model, layer, arch   string
 	quarantine, pictures string
+	admission            admission
 	format               string
 	top, folds           int
 	fpr, alpha           float64
@@ -74,6 +75,7 @@ A model of your own given as --model must have been trained on both sets or on n
 	s.StringVar(&f.pictures, "pictures", "", "an HTML file to write with pictures of the records listed, where they are images")
 	s.Uint64Var(&f.options.Seed, "seed", 1, "of everything that is drawn at random")
 	s.IntVar(&f.options.Threads, "threads", 0, "processors to use (all)")
+	f.admission.add(c)
 	s.StringVar(&f.format, "format", "text", "of the result: text or json")
 	return c
 }
@@ -156,7 +158,7 @@ func (f *inspectFlags) prepare(ctx context.Context, u *ui, d *dataset.Dataset) (
 	o.Progress = func(done, all int) { u.counted("model", done, all) }
 	parts := &split{schema: d.Schema, training: data}
 	o.Build = func(seed uint64) (*onnx.Model, error) {
-		b := &trainFlags{data: f.data, arch: f.arch, standardize: true}
+		b := &trainFlags{parts: partFlags{data: f.data}, arch: f.arch, standardize: true}
 		b.options.Seed = seed
 		return b.build(parts)
 	}
@@ -165,7 +167,7 @@ func (f *inspectFlags) prepare(ctx context.Context, u *ui, d *dataset.Dataset) (
 	}
 	if f.model != "" {
 		var err error
-		if o.Own, err = f.own(ctx, d); err != nil {
+		if o.Own, err = f.own(ctx, u, d); err != nil {
 			return nil, err
 		}
 	}
@@ -173,8 +175,8 @@ func (f *inspectFlags) prepare(ctx context.Context, u *ui, d *dataset.Dataset) (
 }
 
 // own opens the user's model and arranges the records as it takes them.
-func (f *inspectFlags) own(ctx context.Context, d *dataset.Dataset) (*prepare.Own, error) {
-	m, err := onnx.Open(f.model)
+func (f *inspectFlags) own(ctx context.Context, u *ui, d *dataset.Dataset) (*prepare.Own, error) {
+	m, err := f.admission.open(ctx, u, f.model)
 	if err != nil {
 		return nil, err
 	}

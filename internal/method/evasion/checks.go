@@ -44,6 +44,9 @@ func (e *Evidence) Checks() []criteria.Check {
 	if e.Controls == nil {
 		return append(checks, criteria.Check{Name: "positive-control", Detail: "there are no controls"})
 	}
+	if e.Controls.Tree != nil {
+		checks = append(checks, e.knownTree())
+	}
 	return append(checks,
 		e.repeats(), e.iterative(), e.grows(), e.large(), e.whiteBox(), e.converged(), e.gradients(),
 		e.positive(), e.negative(), e.known())
@@ -78,6 +81,17 @@ func (e *Evidence) kind(is func(method.Description) bool) map[string]bool {
 // broke reports whether one of some methods broke a unit.
 func broke(r method.Result, names map[string]bool) bool {
 	return slices.ContainsFunc(r.Methods, func(m method.MethodResult) bool { return m.Success && names[m.Method] })
+}
+
+// Broken counts, of n units that the model gets right, those that some method broke.
+func (e *Evidence) Broken() (broken, n int) {
+	right := e.right()
+	for _, r := range right {
+		if !r.Robust {
+			broken++
+		}
+	}
+	return broken, len(right)
 }
 
 // Followed counts, of n units that the model gets right, those that methods broke which follow its gradients as they are, and
