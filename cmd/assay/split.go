@@ -16,6 +16,7 @@ import (
 type partFlags struct {
 	data              dataFlags
 	testData, testOut string
+	quarantine        string
 	validation, test  float64
 	seed              uint64
 }
@@ -27,6 +28,7 @@ func (f *partFlags) add(c *cobra.Command) {
 	s.Float64Var(&f.validation, "validation", 0.1, "the part of the data for validation")
 	s.Float64Var(&f.test, "test", 0.2, "the part of the data to test on")
 	s.StringVar(&f.testOut, "test-out", "", "a file for the part of --data to test on: its lines as they are, of CSV and TSV")
+	s.StringVar(&f.quarantine, "quarantine", "", "a file of records of --data to leave out, as assay inspect-data writes it")
 	s.Uint64Var(&f.seed, "seed", 1, "of everything that is drawn at random")
 }
 
@@ -63,6 +65,15 @@ func (f *partFlags) read(ctx context.Context, known *dataset.Schema) (*split, er
 	}
 	if d.Y == nil {
 		return nil, fmt.Errorf("%s has no labels: name their column with --label, or their file with --label-file", f.data.path)
+	}
+	if f.quarantine != "" {
+		q, err := dataset.OpenQuarantine(f.quarantine)
+		if err != nil {
+			return nil, err
+		}
+		if d, err = d.Without(q); err != nil {
+			return nil, fmt.Errorf("--quarantine: %w", err)
+		}
 	}
 	s := &split{schema: d.Schema}
 	fractions := []float64{1 - f.validation - f.test}

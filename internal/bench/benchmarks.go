@@ -1,6 +1,7 @@
 package main
 
 import (
+	"assay/internal/method/poisoning"
 	"assay/internal/train/network"
 	"assay/onnx"
 )
@@ -25,6 +26,10 @@ var benchmarks = []benchmark{
 	scanHeader("safetensors"),
 	scanHeader("gguf"),
 	scanTogether(),
+	detection(poisoning.KNN{Search: searching()}, 6),
+	detection(poisoning.SpectralSignatures{}, 1.5),
+	detection(poisoning.Spectre{}, 1.5),
+	detection(poisoning.ActivationClustering{}, 1.5),
 	training(mnist),
 	training(cifar10),
 }

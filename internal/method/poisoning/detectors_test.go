@@ -235,13 +235,7 @@ func TestRankFindsWhatIsPlanted(t *testing.T) {
 
 // By hand: 4 records and 3 clean ones, of which the most suspicious 2 hold no clean one: C(4,2)/C(7,2) = 6/21.
 func TestExcessByHand(t *testing.T) {
-	of := func(strengths ...float64) (out []Suspect) {
-		for _, v := range strengths {
-			out = append(out, Suspect{strength: v})
-		}
-		return out
-	}
-	if p := excess(of(9, 8, 1, 2), of(3, 4, 5), 0.28); math.Abs(p-6.0/21) > 1e-12 {
+	if p := excess([]float64{9, 8, 1, 2}, []float64{3, 4, 5}, 0.28); math.Abs(p-6.0/21) > 1e-12 {
 		t.Errorf("%v, by hand 6/21", p)
 	}
 	if p := conformal([]float64{1, 2, 2, 3}, 2, true); p != 0.8 {

@@ -36,18 +36,23 @@ type Suspect struct {
 // Ranking is records from the most to the least suspicious, the clean ones aside.
 type Ranking struct {
 	Suspects   []Suspect
-	Calibrated bool    // by a clean set; else P is a record's rank over the number of records, and nothing is decided
-	P          float64 // of the test that the records are like the clean ones; 1 where not calibrated
-	Planted    bool    // P is at most Alpha
+	Calibrated bool      // by a clean set; else P is a record's rank over the number of records, and nothing is decided
+	P          float64   // of the test that the records are like the clean ones; 1 where not calibrated
+	Planted    bool      // P is at most Alpha
+	By         []float64 // the same by each detector alone; P is the least of them times their number
 }
+
+// shares are those of the records that may have been planted, about which a ranking asks.
+var shares = []float64{0.005, 0.01, 0.02, 0.05, 0.1}
 
 // Rank joins detectors' suspicions. One half of the clean set, drawn at random, gives each record a conformal p-value
 // by each detector (Vovk et al. 2005; Bates et al. 2023, arXiv:2104.08279, section 2); the sum of their inverses, in
-// which the smallest counts most (Wilson 2019, harmonic mean p), is compared with that of the other half. So P is exact whatever
+// which the smallest counts most (Wilson 2019, harmonic mean p), and more if it is far beyond that half, is compared with that of the other half. So P is exact whatever
 // detectors are and however they depend on each other, if records and clean ones differ in nothing but what was planted.
-// Whether anything was planted is a second question: of the records and the second half together
-// the most suspicious are taken, and of clean data as many are of the clean half as the hypergeometric distribution says. That is asked
-// at the false positive rate and at five times it, each with half of Alpha.
+//
+// Whether anything was planted is a second question, asked of each detector. The most suspicious share of the records and the clean
+// ones together is taken: of clean data as many are of the clean set as the hypergeometric distribution says. That is
+// asked of several shares; these and the detectors each have their part of Alpha (Bonferroni).
 func Rank(scored []Scored, c Calibration, rng *rand.Rand) (*Ranking, error) {
 	if err := c.check(scored); err != nil {
 		return nil, err
@@ -94,13 +99,33 @@ func Rank(scored []Scored, c Calibration, rng *rand.Rand) (*Ranking, error) {
 		s.Suspected = s.P <= c.FPR
 	}
 	if out.Calibrated {
-		out.P = min(1, 2*min(excess(out.Suspects, others, c.FPR), excess(out.Suspects, others, 5*c.FPR)))
-		out.Planted = out.P <= c.Alpha
+		out.decide(scored, records, c)
 	}
 	slices.SortStableFunc(out.Suspects, func(a, b Suspect) int {
 		return cmp.Or(cmp.Compare(b.strength, a.strength), cmp.Compare(b.rest, a.rest))
 	})
 	return out, nil
+}
+
+// decide asks whether anything was planted.
+func (r *Ranking) decide(scored []Scored, records []int, c Calibration) {
+	for _, s := range scored {
+		p := 1.0
+		for _, share := range shares {
+			p = min(p, float64(len(shares))*excess(pick(s.Suspicion, records), pick(s.Suspicion, c.Clean), share))
+		}
+		r.By = append(r.By, p)
+	}
+	r.P = min(1, float64(len(r.By))*slices.Min(r.By))
+	r.Planted = r.P <= c.Alpha
+}
+
+func pick(values []float64, indices []int) []float64 {
+	out := make([]float64, len(indices))
+	for k, i := range indices {
+		out[k] = values[i]
+	}
+	return out
 }
 
 func (c Calibration) check(scored []Scored) error {
@@ -140,21 +165,31 @@ func join(scored []Scored, records, against []int, conformed bool) []Suspect {
 	out := make([]Suspect, len(records))
 	by := make([]float64, len(records)*len(scored))
 	for d, s := range scored {
-		reference := make([]float64, len(against))
-		for k, i := range against {
-			reference[k] = s.Suspicion[i]
-		}
+		reference := pick(s.Suspicion, against)
 		slices.Sort(reference)
 		for k, i := range records {
 			p := conformal(reference, s.Suspicion[i], conformed)
 			by[k*len(scored)+d] = p
-			out[k].strength += 1 / p
+			out[k].strength += beyond(reference, s.Suspicion[i]) / p
 		}
 	}
 	for k, i := range records {
 		out[k].Record, out[k].By = i, by[k*len(scored):(k+1)*len(scored)]
 	}
 	return out
+}
+
+// farthest bounds how much more than the most suspicious of a reference a record counts.
+const farthest = 1000
+
+// beyond says how far a value is beyond a sorted reference, against the reference's own reach from its middle to its end: 1
+// up to there. What is far beyond all clean records by one detector is to outweigh what is just beyond them by several.
+func beyond(reference []float64, v float64) float64 {
+	end := reference[len(reference)-1]
+	if v <= end {
+		return 1
+	}
+	return 1 + min(ratio(v-end, end-reference[len(reference)/2]), farthest)
 }
 
 // conformal gives the share of a sorted reference that is at least a value, with the value counted as one more of it
@@ -169,21 +204,14 @@ func conformal(reference []float64, v float64, more bool) float64 {
 }
 
 // excess gives the probability that so few of the clean are among the most suspicious share, or fewer, if all are alike.
-func excess(records, clean []Suspect, share float64) float64 {
-	all := make([]float64, 0, len(records)+len(clean))
-	for _, s := range slices.Concat(records, clean) {
-		all = append(all, s.strength)
-	}
+func excess(records, clean []float64, share float64) float64 {
+	all := slices.Concat(records, clean)
 	slices.Sort(all)
 	cut := all[max(len(all)-int(math.Ceil(share*float64(len(all)))), 0)]
-	top, of := 0, 0
-	for _, v := range all {
+	from, _ := slices.BinarySearch(all, cut)
+	top, of := len(all)-from, 0
+	for _, v := range clean {
 		if v >= cut {
-			top++
-		}
-	}
-	for _, s := range clean {
-		if s.strength >= cut {
 			of++
 		}
 	}

@@ -11,8 +11,8 @@ import (
 
 // TriggerPattern suspects records that share values at some places which hardly any record of another class shares: a
 // patch of an image, a combination of values of a table. Values are put into bins; a pattern is grown from a
-// value that is rare by adding the values that its records share, and its strength is how much more often its
-// values occur together than they would by chance.
+// value that is rare by adding the values that its records share. Its strength is its number of records times the smaller of two logarithms:
+// of how much more often its values occur together than they would by chance, and than in other classes.
 type TriggerPattern struct {
 	Bins   int // of each column, of one width between its least and greatest value: 8 for 0, at most 255
 	Places int // that a pattern has at most: 9 for 0, a patch of 3×3
@@ -27,7 +27,7 @@ type Pattern struct {
 	High     []float64
 	Records  []int   // of the class, that have all of it
 	Others   int     // records of other classes that have all of it
-	Strength float64 // the logarithm of how many times more often than by chance, in standard deviations
+	Strength float64 // in nats: Records times the logarithm of how much more often than by chance, or in other classes
 }
 
 // Describe implements Detector.
@@ -190,16 +190,17 @@ func (s *patternSearch) rare() []item {
 func (s *patternSearch) grow(first item) *growth {
 	g := &growth{}
 	g.with, g.without = s.keep(s.members, first), s.keep(s.others, first)
-	g.items, g.strength = []item{first}, s.strength(len(g.with), []item{first})
+	g.items = []item{first} // by itself it is no more often than by chance
 	for len(g.items) < s.places {
 		next, strength := item{}, g.strength
+		out := s.counts(g.without)
 		for at, n := range s.counts(g.with) {
 			v := item{at / s.count, uint8(at % s.count)}
 			parts := len(g.items) > 1 && 5*n < 4*len(g.with) // nearly all records with a trigger have the whole of it
 			if n < s.least || parts || s.in[at] > len(s.members)/4 || slices.Contains(g.items, v) {
 				continue
 			}
-			if t := s.strength(n, append(slices.Clone(g.items), v)); t > strength {
+			if t := s.strength(n, out[at], append(slices.Clone(g.items), v)); t > strength {
 				next, strength = v, t
 			}
 		}
@@ -216,13 +217,15 @@ func (s *patternSearch) grow(first item) *growth {
 	return g
 }
 
-// strength is log(n/√E), where n records of the class have all items and E would by chance.
-func (s *patternSearch) strength(n int, items []item) float64 {
-	chance := math.Log(float64(len(s.members)))
+// strength is that of items which n records of the class have, and so many others.
+func (s *patternSearch) strength(n, others int, items []item) float64 {
+	share := float64(n) / float64(len(s.members))
+	chance := 0.0
 	for _, v := range items {
 		chance += math.Log(float64(s.in[v.column*s.count+int(v.bin)]) / float64(len(s.members)))
 	}
-	return math.Log(float64(n)) - chance/2
+	elsewhere := math.Log(float64(others+1) / float64(len(s.others)+1))
+	return float64(n) * (math.Log(share) - max(chance, elsewhere))
 }
 
 func (s *patternSearch) keep(records []int, v item) []int {
