@@ -26,6 +26,7 @@ import (
 // attackFlags are the flags of assay attack.
 type attackFlags struct {
 	data               dataFlags
+	admission          admission
 	model, method, out string
 	norm, unit, loss   string
 	eps                float64
@@ -86,6 +87,7 @@ checks whether the attack could have found it.`,
 	f.data.add(c)
 	f.transfer.add(c)
 	f.text.add(c)
+	f.admission.add(c)
 	s := c.Flags()
 	s.StringVar(&f.model, "model", "", "the ONNX model")
 	s.StringVar(&f.data.labelFile, "labels", "", "a file of labels beside the data (IDX or NPY), as --label-file")
@@ -160,7 +162,7 @@ func (f *attackFlags) run(ctx context.Context, u *ui) error {
 		return err
 	}
 	started := time.Now()
-	m, err := onnx.Open(f.model)
+	m, err := f.admission.open(ctx, u, f.model)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,6 @@ import (
 	"assay/internal/stat"
 	"assay/internal/text"
 	"assay/internal/text/tokenizer"
-	"assay/onnx"
 )
 
 // textFlags say how a model of texts is attacked.
@@ -103,7 +102,7 @@ func (f *attackFlags) runText(c *cobra.Command, u *ui) error {
 	if err != nil {
 		return err
 	}
-	target, done, err := f.openText(ctx)
+	target, done, err := f.openText(ctx, u)
 	if err != nil {
 		return err
 	}
@@ -186,8 +185,8 @@ func readFile[T any](path string, read func(io.Reader) (T, error)) (out T, err e
 }
 
 // openText opens the model twice: to be asked about many texts, and about one at a time without optimisation.
-func (f *attackFlags) openText(ctx context.Context) (t substitution.Target, done func(), err error) {
-	m, err := onnx.Open(f.model)
+func (f *attackFlags) openText(ctx context.Context, u *ui) (t substitution.Target, done func(), err error) {
+	m, err := f.admission.open(ctx, u, f.model)
 	if err != nil {
 		return t, nil, err
 	}

@@ -17,6 +17,7 @@ import (
 // extractFlags are the flags of assay extract.
 type extractFlags struct {
 	data       dataFlags
+	admission  admission
 	x          extractor
 	model, out string
 	format     string
@@ -59,6 +60,7 @@ assay attack --method transfer attacks a model with the gradients of the surroga
 	s.StringVar(&f.x.arch, "arch", "auto", "of the surrogate: logistic, mlp, cnn, or auto, which is cnn for images and else mlp")
 	s.Float64Var(&f.test, "test", 0.4, "the part of the data that is held back to measure on")
 	s.BoolVar(&f.unlabelled, "unlabelled", false, "read no labels from the data")
+	f.admission.add(c)
 	s.Uint64Var(&f.x.seed, "seed", 0, "of everything that is drawn at random")
 	s.IntVar(&f.x.threads, "threads", 0, "processors to use (all)")
 	s.StringVar(&f.out, "out", "", "the file for the surrogate (ONNX)")
@@ -86,7 +88,7 @@ func (f *extractFlags) run(ctx context.Context, u *ui) error {
 		return err
 	}
 	started := time.Now()
-	victim, known, err := openVictim(ctx, f.model, f.x.threads)
+	victim, known, err := openVictim(ctx, u, &f.admission, f.model, f.x.threads)
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func (f *attackFlags) surrogates(ctx context.Context, u *ui, t *target.Model, re
 		return nil
 	}
 	for _, path := range f.transfer.files {
-		m, err := onnx.Open(path)
+		m, err := f.admission.open(ctx, u, path)
 		if err != nil {
 			return nil, err
 		}

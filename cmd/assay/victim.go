@@ -25,9 +25,9 @@ import (
 
 // openVictim opens a model that is only asked: an ONNX file, or an endpoint that a YAML file describes. The schema is
 // that which the file carries, nil for none.
-func openVictim(ctx context.Context, path string, threads int) (model.Classifier, *dataset.Schema, error) {
+func openVictim(ctx context.Context, u *ui, a *admission, path string, threads int) (model.Classifier, *dataset.Schema, error) {
 	if !slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(path)) {
-		m, err := onnx.Open(path)
+		m, err := a.open(ctx, u, path)
 		if err != nil {
 			return nil, nil, err
 		}

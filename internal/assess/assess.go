@@ -49,6 +49,7 @@ type Explainer interface {
 type Test struct {
 	ID            string              `json:"id"` // a digest of the rest
 	Vulnerability assay.Vulnerability `json:"vulnerability"`
+	Function      assay.Function      `json:"function,omitempty"` // where it decides what is observed: of tests without an attacker
 	Title         string              `json:"title"`
 	Model         string              `json:"model"`
 	Without       string              `json:"without,omitempty"` // the model without the solution, where the test is of one
@@ -60,7 +61,7 @@ type Test struct {
 
 // Attacker is who tests reckon with.
 type Attacker struct {
-	Access  assay.Access `json:"access"`
+	Access  assay.Access `json:"access,omitempty"` // with all else empty where files are changed, and no inputs
 	Norm    string       `json:"norm"`
 	Eps     float64      `json:"eps"`
 	Unit    string       `json:"unit"`              // of eps: raw, range or std

@@ -22,6 +22,9 @@ var benchmarks = []benchmark{
 	scanPickle("small-integers"),
 	scanPickle("records"),
 	scanPickle("arrays"),
+	scanHeader("safetensors"),
+	scanHeader("gguf"),
+	scanTogether(),
 	training(mnist),
 	training(cifar10),
 }

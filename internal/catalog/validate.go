@@ -181,20 +181,31 @@ func (c *Catalog) validateDefault(d *Proposal) error {
 	if err := filled("why", d.Why); err != nil {
 		return err
 	}
+	if len(d.Modalities) == 0 {
+		return errors.New("names no modalities")
+	}
+	if err := c.validateReach(d); err != nil {
+		return err
+	}
+	if _, err := d.Criterion.Plan(); err != nil {
+		return fmt.Errorf("has a criterion that cannot be used: %w", err)
+	}
+	return nil
+}
+
+// validateReach reports an attacker that there is not, or that cannot change such data.
+func (c *Catalog) validateReach(d *Proposal) error {
+	if d.Attacker == "" {
+		return nil
+	}
 	a, err := c.Attacker(d.Attacker)
 	if err != nil {
 		return fmt.Errorf("has no attacker: %w", err)
-	}
-	if len(d.Modalities) == 0 {
-		return errors.New("names no modalities")
 	}
 	for _, m := range d.Modalities {
 		if len(a.Within(m)) == 0 {
 			return fmt.Errorf("is for %q data, but the attacker %s has no perturbation of such", m, a.ID)
 		}
-	}
-	if _, err := d.Criterion.Plan(); err != nil {
-		return fmt.Errorf("has a criterion that cannot be used: %w", err)
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func Noisy(m *onnx.Model, o Override, of Description, s Smoothing) (*onnx.Model,
 	least := b.Op("Mul", nil, b.Op("Slice", nil, output, b.Ints(0), b.Ints(1), b.Ints(1)), b.Number(r.Element, 0))
 	if of.Output != Probabilities {
 		const below = 100
-		lowest := b.Op("Neg", nil, b.Op("TopK", onnx.Attrs{"axis": int64(1)}, b.Op("Neg", nil, output), b.Ints(1)))
+		lowest := b.Op("Neg", nil, b.Ops("TopK", onnx.Attrs{"axis": int64(1)}, 2, b.Op("Neg", nil, output), b.Ints(1))[0])
 		least = b.Op("Sub", nil, lowest, b.Number(r.Element, below))
 	}
 	joined := b.Op("Concat", onnx.Attrs{"axis": int64(1)}, output, least)

@@ -132,6 +132,9 @@ func (t *Tester) Explain(test *assess.Test, c criteria.Criterion, observed []ass
 	if err != nil {
 		return "", err
 	}
+	if broken, n := e.Broken(); float64(broken) <= c.Limit*float64(n) {
+		return "", nil // it is inadequate for another reason
+	}
 	text := ""
 	if exact, surrogate, n := e.Followed(); surrogate > exact && n > 0 {
 		text += fmt.Sprintf(" Following its gradients as they are breaks %s, and following them through the steps that have none %s.", share(exact, n), share(surrogate, n))

@@ -80,6 +80,17 @@ func broke(r method.Result, names map[string]bool) bool {
 	return slices.ContainsFunc(r.Methods, func(m method.MethodResult) bool { return m.Success && names[m.Method] })
 }
 
+// Broken counts, of n units that the model gets right, those that some method broke.
+func (e *Evidence) Broken() (broken, n int) {
+	right := e.right()
+	for _, r := range right {
+		if !r.Robust {
+			broken++
+		}
+	}
+	return broken, len(right)
+}
+
 // Followed counts, of n units that the model gets right, those that methods broke which follow its gradients as they are, and
 // those that methods broke which follow surrogates. Without such methods all is 0.
 func (e *Evidence) Followed() (exact, surrogate, n int) {

@@ -50,25 +50,51 @@ func (k *controller) slopes(ctx context.Context, inputs []method.Input) (*Slopes
 		s.Replaced, s.Stopped, s.Loops = n.StraightThrough(), n.Stopped(), n.Loops()
 	}
 	d := k.target.Model.Describe()
-	classes := len(d.Classes)
 	for batch := range slices.Chunk(inputs, max(of.Batch(), 1)) {
-		var rows []float32
-		var labels []int32
-		for _, in := range batch {
-			rows, labels = append(rows, in.X...), append(labels, int32(in.Label))
-		}
-		scores, losses, slope := make([]float32, len(batch)*classes), make([]float32, len(batch)), make([]float32, len(rows))
-		if err := of.Gradient(ctx, model.Margin, rows, labels, nil, scores, losses, slope); err != nil {
-			return nil, fmt.Errorf("gradients of the controls: %w", err)
-		}
+		clean := make([][]float32, len(batch))
 		for i, in := range batch {
-			p := &probe{controller: k, clean: in.X, label: in.Label, reject: d.Reject, slope: slope[i*len(in.X) : (i+1)*len(in.X)]}
-			if err := p.judge(ctx, s); err != nil {
+			clean[i] = in.X
+		}
+		_, slope, err := k.followed(ctx, of, batch, clean)
+		if err != nil {
+			return nil, err
+		}
+		// From one point beside each input to another: an input itself may stand where a step is.
+		var near, further [][]float32
+		probes := make([]*probe, len(batch))
+		for i, in := range batch {
+			probes[i] = &probe{controller: k, clean: in.X, label: in.Label, reject: d.Reject, slope: slope[i]}
+			near, further = append(near, probes[i].moved(k.Attacker.Eps/100)), append(further, probes[i].moved(k.Attacker.Eps/50))
+		}
+		first, _, err := k.followed(ctx, of, batch, near)
+		if err != nil {
+			return nil, err
+		}
+		second, _, err := k.followed(ctx, of, batch, further)
+		if err != nil {
+			return nil, err
+		}
+		for i, p := range probes {
+			if err := p.judge(ctx, s, slices.Equal(first[i], second[i])); err != nil {
 				return nil, err
 			}
 		}
 	}
 	return s, nil
+}
+
+// followed gives the scores that gradients are followed of, which are logits where there are any, and the slopes of the margin.
+func (k *controller) followed(ctx context.Context, of model.Differentiable, inputs []method.Input, at [][]float32) (scores, slopes [][]float32, _ error) {
+	n, classes, size := len(inputs), len(k.target.Model.Describe().Classes), len(at[0])
+	labels := make([]int32, n)
+	for i, in := range inputs {
+		labels[i] = int32(in.Label)
+	}
+	all, losses, slope := make([]float32, n*classes), make([]float32, n), make([]float32, n*size)
+	if err := of.Gradient(ctx, model.Margin, slices.Concat(at...), labels, nil, all, losses, slope); err != nil {
+		return nil, nil, fmt.Errorf("gradients of the controls: %w", err)
+	}
+	return slices.Collect(slices.Chunk(all, classes)), slices.Collect(slices.Chunk(slope, size)), nil
 }
 
 // probe looks at the slope at one input.
@@ -79,7 +105,8 @@ type probe struct {
 	reject       bool // the last score is a refusal's
 }
 
-func (p *probe) judge(ctx context.Context, s *Slopes) error {
+// judge counts the input. Flat tells that no score that is followed changes along the slope.
+func (p *probe) judge(ctx context.Context, s *Slopes, flat bool) error {
 	largest := 0.0
 	for j, g := range p.slope {
 		if g-g != 0 {
@@ -92,22 +119,13 @@ func (p *probe) judge(ctx context.Context, s *Slopes) error {
 		s.Zero++
 		return nil
 	}
+	if flat && !s.Surrogate {
+		s.Flat++
+		return nil
+	}
 	clean, err := p.scores(ctx, p.clean)
 	if err != nil {
 		return err
-	}
-	// From one point beside the input to another: an input itself may stand where a step is.
-	near, err := p.scores(ctx, p.moved(p.Attacker.Eps/100))
-	if err != nil {
-		return err
-	}
-	further, err := p.scores(ctx, p.moved(p.Attacker.Eps/50))
-	if err != nil {
-		return err
-	}
-	if slices.Equal(near, further) && !s.Surrogate {
-		s.Flat++
-		return nil
 	}
 	saturated, err := p.saturated(ctx, clean, largest)
 	if saturated {

@@ -133,16 +133,16 @@ func without(err error) bool {
 
 // Hidden reports whether the model has no gradient though all its parts have one: what it depends
 // on its input through is rounded or compared, so that it is flat almost everywhere.
-func (m *Model) Hidden() bool {
+func (out *Model) Hidden() bool {
 	var none *autodiff.NoPath
-	return errors.As(m.NoGradient, &none)
+	return errors.As(out.NoGradient, &none)
 }
 
 // Close frees the model's memory.
-func (m *Model) Close() {
-	closers := []io.Closer{m.Target.Model, m.Confirm, m.Gradient}
-	if m.Surrogate != m.Gradient {
-		closers = append(closers, m.Surrogate)
+func (out *Model) Close() {
+	closers := []io.Closer{out.Target.Model, out.Confirm, out.Gradient}
+	if out.Surrogate != out.Gradient {
+		closers = append(closers, out.Surrogate)
 	}
 	for _, c := range closers {
 		if c != nil {

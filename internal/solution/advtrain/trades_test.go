@@ -16,8 +16,8 @@ import (
 	"assay/onnx"
 )
 
-// TestTRADESGradients compares the gradient by the examples that an attacker climbs, and the step that training makes along that by the
-// weights, with central differences of equation 5 computed here for a linear model.
+// TestTRADESGradients compares the gradient by the examples that an attacker climbs, and the step that training
+// makes along that by the weights, with central differences of equation 5 computed here for a linear model.
 func TestTRADESGradients(t *testing.T) {
 	const features, classes, n, rate = 3, 4, 5, 0.01
 	m := network.Logistic(features, classes, 3)
@@ -142,7 +142,8 @@ func box(n int, low, high float32) *method.Domain {
 	return &method.Domain{Low: slices.Repeat([]float32{low}, n), High: slices.Repeat([]float32{high}, n), Scale: slices.Repeat([]float32{1}, n)}
 }
 
-// TestTRADESHardens: the same network withstands PGD more often with TRADES than without, and two trainings give the same bytes.
+// TestTRADESHardens: the same network withstands PGD more often with TRADES than without, and two trainings give
+// the same bytes.
 func TestTRADESHardens(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains and attacks models")

@@ -1,7 +1,8 @@
 // Package ensemble is a vote of several models in one graph, so that who attacks it attacks all of them.
 //
-// The mean of probabilities is that of Lakshminarayanan et al. (2017, arXiv:1612.01474, section 2.4). What it adds against evasion is little where its
-// members learn alike (He et al. 2017, arXiv:1706.04701, section 5): that is for an assessment to show.
+// The mean of probabilities is that of Lakshminarayanan et al. (2017, arXiv:1612.01474, section 2.4). What it adds
+// against evasion is little where its members learn alike (He et al. 2017, arXiv:1706.04701, section 5): that is
+// for an assessment to show.
 package ensemble
 
 import (
@@ -25,8 +26,8 @@ const (
 // Means gives all means.
 func Means() []Mean { return []Mean{Probabilities, Logits} }
 
-// Merge builds the model that gives the mean of its members' answers. They take rows of one shape and layout and have the same classes; the
-// metadata are those of the first.
+// Merge builds the model that gives the mean of its members' answers. They take rows of one shape and layout and
+// have the same classes; the metadata are those of the first.
 func Merge(members []*rewrite.Classifier, of Mean) (*onnx.Model, error) {
 	if len(members) < 2 {
 		return nil, errors.New("an ensemble needs at least two models")

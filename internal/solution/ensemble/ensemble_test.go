@@ -1,12 +1,10 @@
 package ensemble_test
 
 import (
-	"context"
 	"math"
 	"strings"
 	"testing"
 
-	"assay/internal/model/ort"
 	"assay/internal/solution/ensemble"
 	"assay/internal/solution/rewrite"
 	"assay/internal/solution/solutiontest"
@@ -14,20 +12,12 @@ import (
 	"assay/onnx"
 )
 
-func open(t *testing.T, m *onnx.Model) *rewrite.Classifier {
-	t.Helper()
-	c, err := rewrite.Open(context.Background(), m, ort.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// TestMerge merges networks whose weights and values have the same names, one of them twice, and compares with the means computed here.
+// TestMerge merges networks whose weights and values have the same names, one of them twice, and compares with the
+// means computed here.
 func TestMerge(t *testing.T) {
 	d := solutiontest.Open(t)
 	other := network.CNN(1, 8, 8, []int{8, 8}, 10, 7)
-	members := []*rewrite.Classifier{d.Classifier, open(t, other), d.Classifier}
+	members := []*rewrite.Classifier{d.Classifier, solutiontest.Classifier(t, other), d.Classifier}
 	_, one := solutiontest.Answers(t, d.Model, d.Test.X)
 	_, two := solutiontest.Answers(t, other, d.Test.X)
 	for _, of := range ensemble.Means() {
@@ -85,8 +75,8 @@ func TestMergeRefuses(t *testing.T) {
 		want    string
 	}{
 		{[]*rewrite.Classifier{d.Classifier}, ensemble.Logits, "at least two"},
-		{[]*rewrite.Classifier{d.Classifier, open(t, flat)}, ensemble.Logits, "model 2 takes rows of shape [64]"},
-		{[]*rewrite.Classifier{d.Classifier, open(t, few)}, ensemble.Logits, `model 2 has the classes`},
+		{[]*rewrite.Classifier{d.Classifier, solutiontest.Classifier(t, flat)}, ensemble.Logits, "model 2 takes rows of shape [64]"},
+		{[]*rewrite.Classifier{d.Classifier, solutiontest.Classifier(t, few)}, ensemble.Logits, `model 2 has the classes`},
 		{[]*rewrite.Classifier{d.Classifier, d.Classifier}, "median", "no mean of"},
 	} {
 		if _, err := ensemble.Merge(c.members, c.of); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -1,9 +1,10 @@
 // Package knn is a detector by nearest neighbours: an input is refused whose features, at a layer of the
 // model, are far from all that the model knows.
 //
-// Sun et al. (2022, arXiv:2204.06507, section 3) take the distance from the k-th nearest of the training records, of features
-// that are scaled to length 1; Papernot and McDaniel (2018, arXiv:1803.04765) had the idea for adversarial examples. It is computed in the graph, with the
-// records as a weight, so that whoever attacks the model attacks the detector.
+// Sun et al. (2022, arXiv:2204.06507, section 3) take the distance from the k-th nearest of the training records,
+// of features that are scaled to length 1; Papernot and McDaniel (2018, arXiv:1803.04765) had the idea for
+// adversarial examples. It is computed in the graph, with the records as a weight, so that whoever attacks the
+// model attacks the detector.
 package knn
 
 import (
@@ -21,15 +22,16 @@ import (
 // MaxRecords is how many records a detector keeps, drawn at random where there are more.
 const MaxRecords = 5000
 
-// Detector gives each row half the squared distance of its features from the k-th nearest records', both scaled to length 1: from 0 to
-// 2. It grows as the distance itself does, and has a slope where that is 0.
+// Detector gives each row half the squared distance of its features from the k-th nearest records', both scaled to
+// length 1: from 0 to 2. It grows as the distance itself does, and has a slope where that is 0.
 type Detector struct {
 	layer string
 	k     int
 	bank  *onnx.Tensor // [d, records], each column of length 1
 }
 
-// Fit makes a detector of records, whose rows are given one after the other in the model's order. Layer is a value of [rewrite.Classifier.Layer].
+// Fit makes a detector of records, whose rows are given one after the other in the model's order. Layer is a value
+// of [rewrite.Classifier.Layer].
 func Fit(ctx context.Context, c *rewrite.Classifier, layer string, k int, rows []float32, seed uint64, o ort.Options) (*Detector, error) {
 	size := c.RowSize()
 	n := len(rows) / size

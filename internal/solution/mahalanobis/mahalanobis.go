@@ -1,10 +1,11 @@
 // Package mahalanobis is a detector by the distribution of features: an input is refused whose features, at a layer of
 // the model, are unlikely for all classes.
 //
-// Lee et al. (2018, arXiv:1807.03888, section 2.1) fit a normal distribution to the features of each class, with one
-// covariance for all, and score an input by its Mahalanobis distance from the nearest class. Departures: one layer is used rather than several joined by a
-// regression on adversarial examples, which a detector should not need; inputs are not pre-processed by a gradient step; and to
-// the covariance a little is added in all directions, since features that records never use say something when an input does.
+// Lee et al. (2018, arXiv:1807.03888, section 2.1) fit a normal distribution to the features of each class, with
+// one covariance for all, and score an input by its Mahalanobis distance from the nearest class. Departures: one
+// layer is used rather than several joined by a regression on adversarial examples, which a detector should not
+// need; inputs are not pre-processed by a gradient step; and to the covariance a little is added in all directions,
+// since features that records never use say something when an input does.
 package mahalanobis
 
 import (
@@ -32,11 +33,11 @@ type Detector struct {
 	centres *onnx.Tensor // [classes, d]: the classes' means, times whiten
 }
 
-// Fit makes a detector of records, whose rows are given one after the other in the model's order, with their labels as the
-// model's classes. Layer is a value of [rewrite.Classifier.Layer].
+// Fit makes a detector of records, whose rows are given one after the other in the model's order, with their labels
+// as the model's classes. Layer is a value of [rewrite.Classifier.Layer].
 func Fit(ctx context.Context, c *rewrite.Classifier, layer string, rows []float32, labels []int, o ort.Options) (*Detector, error) {
 	if len(labels) == 0 || len(rows) != len(labels)*c.RowSize() {
-		return nil, errors.New("a detector by the distribution of features needs records with labels, and there are none")
+		return nil, fmt.Errorf("a detector by the distribution of features needs records with labels, and there are none, or not one for each (%d numbers, %d labels)", len(rows), len(labels))
 	}
 	features, d, err := rewrite.FeaturesOf(ctx, c, layer, rows, o)
 	if err != nil {

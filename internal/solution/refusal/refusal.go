@@ -15,8 +15,8 @@ import (
 	"assay/onnx"
 )
 
-// Detector appends nodes that give each row a score, [N] of float32: the more, the less the row is to be trusted. It calls
-// the classifier on the builder's input and gives the logits of that call too.
+// Detector appends nodes that give each row a score, [N] of float32: the more, the less the row is to be trusted.
+// It calls the classifier on the builder's input and gives the logits of that call too.
 type Detector interface {
 	Append(b *rewrite.Builder, c *rewrite.Classifier) (logits, score string, err error)
 }
@@ -36,12 +36,13 @@ type Threshold struct {
 	Upper      float64 `json:"upper"`   // exact bound of the part that is refused of rows like them
 	Confidence float64 `json:"confidence"`
 
-	spread float64 // standard deviation of the calibration's scores
+	unit float64 // of the excess over it: the standard deviation of the calibration's scores, at least 1
 }
 
-// Calibrate finds the threshold for scores of independent rows that nobody attacked. The bound is that of distribution-free tolerance limits (Wilks
-// 1941): if the k+1 highest of n scores begin at the threshold, more than the part p is above it with the probability that a
-// binomial variable of n and p is at most k, whatever the scores' distribution.
+// Calibrate finds the threshold for scores of independent rows that nobody attacked. The bound is that of
+// distribution-free tolerance limits (Wilks 1941): if the k+1 highest of n scores begin at the threshold, more than
+// the part p is above it with the probability that a binomial variable of n and p is at most k, whatever the
+// scores' distribution.
 func (r Rule) Calibrate(scores []float32) (*Threshold, error) {
 	if !(r.FPR > 0 && r.FPR < 1) {
 		return nil, fmt.Errorf("a detector cannot refuse at most %g of the inputs: give a part above 0 and below 1, such as 0.05", r.FPR)
@@ -83,8 +84,9 @@ func (r Rule) Calibrate(scores []float32) (*Threshold, error) {
 		mean += delta / float64(i+1)
 		squares += delta * (float64(s) - mean)
 	}
-	if t.spread = math.Sqrt(squares / float64(n)); !(t.spread > 0) || math.IsInf(t.spread, 0) {
-		t.spread = 1
+	t.unit = math.Sqrt(squares / float64(n))
+	if !(t.unit > 1) || math.IsInf(t.unit, 0) {
+		t.unit = 1
 	}
 	return t, nil
 }
@@ -92,9 +94,11 @@ func (r Rule) Calibrate(scores []float32) (*Threshold, error) {
 // Add builds the model that refuses what a detector's score is above its threshold for. The calibration's rows
 // are in the model's order, one after the other.
 //
-// The refusal's logit is the greatest of the classes and, added to it, how many standard deviations of the calibration's scores the
-// score is above the threshold. So it is the greatest exactly where the detector refuses, and has a slope that an attack which knows the detector can
-// follow (Carlini and Wagner 2017, arXiv:1705.07263).
+// The refusal's logit is the greatest of the classes', and added to it by how much the score is above the threshold. So
+// it is the greatest exactly where the detector refuses, and has a slope that an attack which knows the detector can
+// follow (Carlini and Wagner 2017, arXiv:1705.07263). The excess counts in standard deviations of the calibration's
+// scores, where these are above 1, and else as it is: steeper, the refusal would be a wall between the classes that no
+// slope leads over, and the attack would seem to fail.
 func Add(ctx context.Context, c *rewrite.Classifier, d Detector, calibration []float32, r Rule, o ort.Options) (*onnx.Model, *Threshold, error) {
 	scores, err := Scores(ctx, c, d, calibration, o)
 	if err != nil {
@@ -110,8 +114,8 @@ func Add(ctx context.Context, c *rewrite.Classifier, d Detector, calibration []f
 		return nil, nil, err
 	}
 	over := b.Op("Sub", nil, score, b.Number(onnx.Float32, t.Value))
-	if t.spread != 1 {
-		over = b.Op("Mul", nil, over, b.Number(onnx.Float32, 1/t.spread))
+	if t.unit != 1 {
+		over = b.Op("Mul", nil, over, b.Number(onnx.Float32, 1/t.unit))
 	}
 	best := b.Op("ReduceMax", onnx.Attrs{"keepdims": int64(1)}, logits, b.Ints(1))
 	refusal := b.Op("Add", nil, best, b.Op("Unsqueeze", nil, over, b.Ints(1)))

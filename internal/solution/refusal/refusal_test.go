@@ -8,6 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"assay"
+	"assay/internal/dataset"
+	"assay/internal/method"
+	"assay/internal/method/evasion"
+	"assay/internal/method/target"
 	"assay/internal/model"
 	"assay/internal/model/gradient"
 	"assay/internal/model/ort"
@@ -15,7 +20,6 @@ import (
 	"assay/internal/solution/mahalanobis"
 	"assay/internal/solution/refusal"
 	"assay/internal/solution/rejection"
-	"assay/internal/solution/rewrite"
 	"assay/internal/solution/solutiontest"
 	"assay/internal/solution/squeezing"
 	"assay/internal/stat"
@@ -44,8 +48,8 @@ func detectors(t *testing.T, d *solutiontest.Digits) map[string]refusal.Detector
 	}
 }
 
-// TestDetectors: of fresh pictures that nobody attacked a detector refuses no more than its bound says, and it costs no other accuracy; of what is no picture of a digit
-// it refuses most.
+// TestDetectors: of fresh pictures that nobody attacked a detector refuses no more than its bound says, and it
+// costs no other accuracy; of what is no picture of a digit it refuses most.
 func TestDetectors(t *testing.T) {
 	d := solutiontest.Open(t)
 	random := rand.New(rand.NewPCG(1, 0))
@@ -72,7 +76,8 @@ func TestDetectors(t *testing.T) {
 			if threshold.Upper > 0.05 || threshold.N != len(d.Calibration.Labels) || threshold.Refused == 0 {
 				t.Errorf("%+v", threshold)
 			}
-			// The threshold is drawn too: at a bound that holds with 95 %, fresh records show more with a small probability.
+			// The threshold is drawn too: at a bound that holds with 95 %, fresh records show more with a small
+			// probability.
 			refused, n := solutiontest.Refused(t, m, d.Test.X)
 			if lower, err := stat.BinomialLower(refused, n, 0.99); err != nil || lower > threshold.Upper {
 				t.Errorf("of %d fresh pictures %d are refused, and the bound is %g (%v)", n, refused, threshold.Upper, err)
@@ -113,7 +118,7 @@ func between(rows solutiontest.Rows) []float32 {
 	return out
 }
 
-// changed gives the test's pictures, each moved along the model's gradient until it is another digit to it.
+// changed gives some of the test's pictures, each moved along the model's gradient until it is another digit to it.
 func changed(t *testing.T, d *solutiontest.Digits) []float32 {
 	t.Helper()
 	ctx := context.Background()
@@ -124,7 +129,7 @@ func changed(t *testing.T, d *solutiontest.Digits) []float32 {
 	defer g.Close()
 	var out []float32
 	scores, loss, slope := make([]float32, 10), make([]float32, 1), make([]float32, 64)
-	for i, label := range d.Test.Labels {
+	for i, label := range d.Test.Labels[:60] {
 		x := slices.Clone(d.Test.X[i*64 : (i+1)*64])
 		for step := range 200 {
 			if err := g.Gradient(ctx, model.Margin, x, []int32{int32(label)}, nil, scores, loss, slope); err != nil {
@@ -162,62 +167,75 @@ func same(t *testing.T, d *solutiontest.Digits, m *onnx.Model) {
 	}
 }
 
-// TestNeighboursByHand and TestMahalanobisByHand compare scores in the graph with those computed here, for a model that is linear in its input.
-func TestNeighboursByHand(t *testing.T) {
-	c := plane(t)
-	rows := []float32{1, 0, 3, 3, 0, 2, -1, 0}
-	detector, err := knn.Fit(context.Background(), c, "x", 2, rows, 1, ort.Options{})
+// TestNoWall: the refusal must not stand between the classes as a wall that no slope leads over. An attack by slopes breaks about as many
+// records of a model that refuses what it is unsure of as of the model without, which it is known to be as weak as.
+func TestNoWall(t *testing.T) {
+	folder := "../../../examples/diagnosis/"
+	schema, err := dataset.OpenSchema(folder + "schema.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := refusal.Scores(context.Background(), c, detector, []float32{5, 0, 0, 1, -2, 0, 0, 0}, ort.Options{})
+	ctx := context.Background()
+	d, err := dataset.Load(ctx, folder+"test.csv", dataset.Options{Schema: schema})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Cosines to (1,0), (3,3), (0,2) and (-1,0): the second largest is 1/√2, 1/√2, 0, and of nothing 0.
-	for i, want := range []float64{1 - math.Sqrt2/2, 1 - math.Sqrt2/2, 1, 1} {
-		if math.Abs(float64(got[i])-want) > 1e-6 {
-			t.Errorf("row %d: %g, want %g", i, got[i], want)
+	without, err := onnx.Open(folder + "models/undefended.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := solutiontest.Classifier(t, without)
+	for _, measure := range rejection.Measures() {
+		with, _, err := refusal.Add(ctx, c, rejection.Detector{Measure: measure}, d.X, refusal.Rule{FPR: 0.1, Confidence: 0.95}, ort.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := withstand(t, with, d), withstand(t, without, d)
+		t.Logf("by %s: of %d records %d withstand with the refusal and %d without", measure, 60, a, b)
+		if b > 30 || a > b+15 {
+			t.Errorf("by %s: of %d records %d withstand with the refusal and %d without", measure, 60, a, b)
 		}
 	}
 }
 
-func TestMahalanobisByHand(t *testing.T) {
-	c := plane(t)
-	// Two classes around (0,0) and (10,0), with variance 4 along the first number and 1 along the second.
-	rows := []float32{-2, -1, 2, -1, -2, 1, 2, 1, 8, -1, 12, -1, 8, 1, 12, 1}
-	detector, err := mahalanobis.Fit(context.Background(), c, "x", rows, []int{0, 0, 0, 0, 1, 1, 1, 1}, ort.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := refusal.Scores(context.Background(), c, detector, []float32{0, 0, 4, 0, 7, 0, 10, 3}, ort.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, want := range []float64{0, 16.0 / 4.0025, 9 / 4.0025, 9 / 1.0025} { // a ridge of a thousandth of the mean variance, 2.5
-		if math.Abs(float64(got[i])-want) > 1e-4 {
-			t.Errorf("row %d: %g, want %g", i, got[i], want)
-		}
-	}
-}
-
-// plane is a linear model of two numbers and two classes.
-func plane(t *testing.T) *rewrite.Classifier {
+// withstand counts which of the first 60 records PGD does not break.
+func withstand(t *testing.T, m *onnx.Model, d *dataset.Dataset) int {
 	t.Helper()
-	b := onnx.NewBuilder("plane")
-	x := b.Op("Identity", nil, b.Input("input", onnx.Float32, "batch", 2))
-	b.Graph.Nodes[0].Outputs[0] = "x"
-	x = "x"
-	w := b.Weight(onnx.NewTensor("w", []float32{1, -1, 0.5, 2}, 2, 2))
-	b.OutputAs("scores", b.Op("MatMul", nil, x, w), onnx.Float32, onnx.Dims("batch", 2))
-	c, err := rewrite.Open(context.Background(), b.Model(), ort.Options{})
+	ctx := context.Background()
+	o, err := target.Open(ctx, m, target.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	defer o.Close()
+	rows, err := target.NewRows(d.Schema, o.Description)
+	if err != nil {
+		t.Fatal(err)
+	}
+	domain, err := method.DomainOf(d.Schema, nil, method.ByRange)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Domain = rows.Domain(domain)
+	indices := make([]int, 60)
+	for i := range indices {
+		indices[i] = i
+	}
+	pgd := evasion.PGD{Steps: 40, Step: 0.0625, Restarts: 1, Loss: model.CrossEntropy}
+	results, err := method.Run(ctx, o.Target, method.Attacker{Access: assay.Gradients, Norm: method.Linf, Eps: 0.05}, []method.Method{pgd}, rows.Inputs(d, indices), method.Options{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	robust := 0
+	for _, r := range results {
+		if r.Robust {
+			robust++
+		}
+	}
+	return robust
 }
 
-// TestCalibrate is right as often as it says: over many draws the true rate is above the allowed one in at most one of twenty.
+// TestCalibrate is right as often as it says: over many draws the true rate is above the allowed one in at most one
+// of twenty.
 func TestCalibrate(t *testing.T) {
 	random := rand.New(rand.NewPCG(2, 0))
 	const runs, n, allowed = 2000, 150, 0.05

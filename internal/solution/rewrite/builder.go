@@ -18,6 +18,7 @@ type Builder struct {
 	of       *Classifier
 	calls    []*onnx.Function
 	weights  map[*Classifier][]string
+	random   []model.RandomInput
 	straight map[string]bool // names of nodes, before they are given their last
 }
 
@@ -112,6 +113,17 @@ func (b *Builder) logits(c *Classifier, value string) string {
 	return value
 }
 
+// Random declares an input of fresh random numbers, of some shape for each row.
+func (b *Builder) Random(r model.RandomInput, shape ...int64) string {
+	dims := []any{b.of.dim()}
+	for _, size := range shape {
+		dims = append(dims, int(size))
+	}
+	r.Input = b.Builder.Input(r.Input, onnx.Float32, dims...)
+	b.random = append(b.random, r)
+	return r.Input
+}
+
 // StraightThrough marks the node that makes a value: its gradient is to be passed through unchanged.
 func (b *Builder) StraightThrough(value string) { b.straight[value] = true }
 
@@ -126,7 +138,7 @@ func (b *Builder) Classify(logits string, reject bool) (*onnx.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &model.Defence{Reject: reject}
+	d := &model.Defence{Reject: reject, Random: b.random}
 	for _, n := range m.Graph.Nodes {
 		if b.straight[n.Output(0)] {
 			d.StraightThrough = append(d.StraightThrough, n.Name)

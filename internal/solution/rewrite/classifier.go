@@ -49,7 +49,7 @@ func Open(ctx context.Context, m *onnx.Model, o ort.Options) (*Classifier, error
 	case c.defence.Reject:
 		return nil, errors.New("the model refuses inputs already: build this solution around the model that it was made of")
 	case c.defence.Smoothing != nil || len(c.defence.Random) > 0:
-		return nil, errors.New("the model answers at random, and a solution in its graph would be calibrated on one draw: build it around the model as it was before")
+		return nil, errRandom
 	}
 	if err := c.describe(ctx, m, o); err != nil {
 		return nil, err
@@ -59,6 +59,8 @@ func Open(ctx context.Context, m *onnx.Model, o ort.Options) (*Classifier, error
 	}
 	return c, c.find()
 }
+
+var errRandom = errors.New("the model answers at random, and a solution in its graph would be calibrated on one draw: build it around the model as it was before")
 
 func (c *Classifier) describe(ctx context.Context, m *onnx.Model, o ort.Options) error {
 	run, err := ort.NewClassifier(ctx, m, ort.ClassifierOptions{Options: o})
@@ -88,6 +90,9 @@ func (c *Classifier) normalise(m *onnx.Model) error {
 	r, err := model.Recognise(m, model.Override{})
 	if err != nil {
 		return err
+	}
+	if len(r.Random) > 0 {
+		return errRandom
 	}
 	if len(r.Inputs) != 1 || !r.Inputs[0].Element.IsFloat() {
 		return fmt.Errorf("the model has %d inputs, the first of %s: a solution in its graph needs one, of floating-point numbers", len(r.Inputs), r.Inputs[0].Element)
@@ -145,8 +150,8 @@ func (c *Classifier) maker(value string) *onnx.Node {
 	return c.source.Graph.Nodes[i]
 }
 
-// Layer gives the value that a layer makes: that of a node or a value of this name, and of the empty name what the last layer with
-// weights takes, where classes are told apart by a plane.
+// Layer gives the value that a layer makes: that of a node or a value of this name, and of the empty name what the
+// last layer with weights takes, where classes are told apart by a plane.
 func (c *Classifier) Layer(name string) (string, error) {
 	if name == "" {
 		return c.penultimate()

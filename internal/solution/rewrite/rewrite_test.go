@@ -26,7 +26,8 @@ func ending(elem onnx.DataType, columns int, end func(b *onnx.Builder, z string)
 	return b.Model()
 }
 
-// TestLogits: whatever a model ends in, its logits win as its scores do, and their softmax is its probabilities where it gives such.
+// TestLogits: whatever a model ends in, its logits win as its scores do, and their softmax is its probabilities
+// where it gives such.
 func TestLogits(t *testing.T) {
 	softmax := func(b *onnx.Builder, z string) string { return b.Op("Softmax", onnx.Attrs{"axis": int64(1)}, z) }
 	for name, m := range map[string]*onnx.Model{
@@ -34,6 +35,11 @@ func TestLogits(t *testing.T) {
 		"softmax": ending(onnx.Float32, 2, softmax),
 		"double":  ending(onnx.Float64, 2, softmax),
 		"sigmoid": ending(onnx.Float32, 1, func(b *onnx.Builder, z string) string { return b.Op("Sigmoid", nil, z) }),
+		"of two": func() *onnx.Model {
+			m := ending(onnx.Float32, 2, softmax)
+			m.Graph.Inputs[0].Type.Shape[0], m.Graph.Outputs[0].Type.Shape[0] = onnx.Dim{Size: 2}, onnx.Dim{Size: 2}
+			return m
+		}(),
 		"clipped": ending(onnx.Float32, 2, func(b *onnx.Builder, z string) string {
 			return b.Op("Clip", nil, softmax(b, z), b.Number(onnx.Float32, 0), b.Number(onnx.Float32, 1))
 		}),
@@ -144,6 +150,38 @@ func TestKeepsMetadata(t *testing.T) {
 	}
 	if rounds != 2 {
 		t.Errorf("%d nodes are marked", rounds)
+	}
+}
+
+// TestRun gives a row's value however many rows a model takes at once.
+func TestRun(t *testing.T) {
+	for _, batch := range []onnx.Dim{{Size: -1, Param: "batch"}, {Size: 2}} {
+		m := ending(onnx.Float32, 2, func(_ *onnx.Builder, z string) string { return z })
+		m.Graph.Inputs[0].Type.Shape[0], m.Graph.Outputs[0].Type.Shape[0] = batch, batch
+		c, err := rewrite.Open(context.Background(), m, ort.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := c.Begin()
+		logits, _ := b.Call(c, b.Input)
+		measure, err := b.Measure(logits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := make([]float32, 2*301)
+		for i := range rows {
+			rows[i] = float32(i % 7)
+		}
+		got, err := rewrite.Run(context.Background(), measure, rows, ort.Options{})
+		if err != nil || len(got) != len(rows) {
+			t.Fatalf("%d numbers, %v", len(got), err)
+		}
+		for i := 0; i < len(rows); i += 2 { // times 1 -2 over 0.5 3
+			x, y := rows[i], rows[i+1]
+			if got[i] != x+0.5*y || got[i+1] != -2*x+3*y {
+				t.Fatalf("row %d: %v", i/2, got[i:i+2])
+			}
+		}
 	}
 }
 

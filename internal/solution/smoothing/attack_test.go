@@ -20,8 +20,8 @@ import (
 	"assay/onnx"
 )
 
-// TestNoSuccessWithinRadii attacks each certified digit by Auto-PGD with the mean of gradients under noise: within its radius the answer
-// never becomes another class, and well beyond it it often does.
+// TestNoSuccessWithinRadii attacks each certified digit by Auto-PGD with the mean of gradients under noise: within
+// its radius the answer never becomes another class, and well beyond it it often does.
 func TestNoSuccessWithinRadii(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains and attacks a model")

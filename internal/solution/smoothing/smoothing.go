@@ -1,9 +1,9 @@
 // Package smoothing is randomized smoothing: a solution whose answers provably stay the same within a radius.
 //
-// Cohen, Rosenfeld and Kolter (2019, arXiv:1902.02918) smooth a classifier f by noise: g(x) is the class that f most
-// likely gives to x + N(0, σ²I). If that class has a probability of at least p > 1/2, g gives it
-// to everything within σ·Φ⁻¹(p) in L2 (theorem 1 with their section 3.2.2, which takes 1−p for the runner-up). What g says, and p,
-// are estimated by drawing: see [Classifier]. [Train] makes a model that is right under the noise.
+// Cohen, Rosenfeld and Kolter (2019, arXiv:1902.02918) smooth a classifier f by noise: g(x) is the class that f
+// most likely gives to x + N(0, σ²I). If that class has a probability of at least p > 1/2, g gives it to everything
+// within σ·Φ⁻¹(p) in L2 (theorem 1 with their section 3.2.2, which takes 1−p for the runner-up). What g says, and
+// p, are estimated by drawing: see [Classifier]. [Train] makes a model that is right under the noise.
 package smoothing
 
 import (
@@ -33,10 +33,7 @@ type Classifier struct {
 
 var _ model.Classifier = (*Classifier)(nil)
 
-// Refused names the class of what a smoothed classifier does not answer.
-const Refused = "refused"
-
-// New smooths a classifier, which it takes over: Close closes it. The base is asked about Settings.Batch rows at once.
+// New smooths a classifier, which it takes over: Close closes it. The classifier is asked about Batch rows at once.
 func New(base model.Classifier, s model.Smoothing, seed uint64) (*Classifier, error) {
 	if err := s.Validate(); err != nil {
 		return nil, fmt.Errorf("smoothing: %w", err)
@@ -54,7 +51,7 @@ func New(base model.Classifier, s model.Smoothing, seed uint64) (*Classifier, er
 // Describe tells what the classifier takes and gives: the base's classes, and the refusal as the last.
 func (c *Classifier) Describe() model.Description {
 	d := c.base.Describe()
-	d.Classes = append(slices.Clone(d.Classes), Refused)
+	d.Classes = append(slices.Clone(d.Classes), model.Refused)
 	d.Output, d.Reject, d.Batch = model.Probabilities, true, 0
 	return d
 }
@@ -62,9 +59,10 @@ func (c *Classifier) Describe() model.Description {
 // Close frees the base.
 func (c *Classifier) Close() error { return c.base.Close() }
 
-// Predict writes the parts of Settings.N votes that each class got, after algorithm PREDICT of the paper (section 3.2.1). Where the first class
-// does not lead the second with a p-value of at most Alpha, the classifier abstains: the refusal has 1, and else 0. The class that
-// leads is another than g's with a probability of at most Alpha (their proposition 1).
+// Predict writes the parts of the N votes that each class got, after algorithm PREDICT of the paper (section
+// 3.2.1). Where the first class does not lead the second with a p-value of at most Alpha, the classifier abstains:
+// the refusal has 1, and else 0. The class that leads is another than g's with a probability of at most Alpha
+// (their proposition 1).
 func (c *Classifier) Predict(ctx context.Context, rows, scores []float64) error {
 	n, err := c.Describe().Rows(rows, scores)
 	if err != nil {
@@ -92,9 +90,9 @@ func (c *Classifier) Predict(ctx context.Context, rows, scores []float64) error 
 	return ctx.Err()
 }
 
-// Certify certifies rows by algorithm CERTIFY of the paper (section 3.2.2): N0 draws choose the class, and N others, which had no part in the choice,
-// give the exact lower bound of its probability at confidence 1−Alpha. Labels are the rows' classes. A
-// row whose bound is not above 1/2 has no answer.
+// Certify certifies rows by algorithm CERTIFY of the paper (section 3.2.2): N0 draws choose the class, and N
+// others, which had no part in the choice, give the exact lower bound of its probability at confidence 1−Alpha.
+// Labels are the rows' classes. A row whose bound is not above 1/2 has no answer.
 func (c *Classifier) Certify(ctx context.Context, rows []float64, labels []int) ([]certificate.Certificate, error) {
 	size := c.of.RowSize()
 	if len(rows) != len(labels)*size {
@@ -135,8 +133,8 @@ func (c *Classifier) certify(ctx context.Context, row []float64) (certificate.Ce
 	return out, err
 }
 
-// Radius is what is certified where so many of N votes were for a class that was chosen beforehand: σ·Φ⁻¹ of the exact lower
-// bound of its probability (Clopper and Pearson 1934). It is 0 where the bound is not above 1/2.
+// Radius is what is certified where so many of N votes were for a class that was chosen beforehand: σ·Φ⁻¹ of the
+// exact lower bound of its probability (Clopper and Pearson 1934). It is 0 where the bound is not above 1/2.
 func Radius(votes int, s model.Smoothing) (float64, error) {
 	lower, err := stat.BinomialLower(votes, s.N, 1-s.Alpha)
 	if err != nil || lower <= 0.5 {
@@ -195,7 +193,8 @@ func (c *Classifier) votes(ctx context.Context, row []float64, purpose uint64, n
 	return votes, nil
 }
 
-// stream is the random numbers of a row for one purpose. A row is what the model is asked about, at the precision of float32.
+// stream is the random numbers of a row for one purpose. A row is what the model is asked about, at the precision
+// of float32.
 func (c *Classifier) stream(row []float64, purpose uint64) *rand.PCG {
 	text := make([]byte, 0, 16+4*len(row))
 	text = binary.LittleEndian.AppendUint64(text, c.seed)
@@ -207,7 +206,8 @@ func (c *Classifier) stream(row []float64, purpose uint64) *rand.PCG {
 	return rand.NewPCG(binary.LittleEndian.Uint64(digest[:]), binary.LittleEndian.Uint64(digest[8:]))
 }
 
-// winner is the class with the greatest score, the first of equals, and -1 where a score is no number: that votes for nothing.
+// winner is the class with the greatest score, the first of equals, and -1 where a score is no number: that votes
+// for nothing.
 func winner(scores []float64) int {
 	best := 0
 	for i, v := range scores {

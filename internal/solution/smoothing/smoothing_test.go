@@ -57,7 +57,11 @@ func smoothed(t *testing.T, base model.Classifier, s model.Smoothing, seed uint6
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return c
 }
 
@@ -67,8 +71,9 @@ func TestSuite(t *testing.T) {
 	}, []float64{0.1, 0.2, 0.3, -1, 0, 1, 0.5, 0, 0.25, 0, 0, 0})
 }
 
-// TestLinearRadius: what noise does not change about a half-space is known. A point at a distance d of its plane keeps its side with
-// probability Φ(d/σ), and its radius is d itself: the certified one is never above it but with probability alpha, and near it with many draws.
+// TestLinearRadius: what noise does not change about a half-space is known. A point at a distance d of its plane
+// keeps its side with probability Φ(d/σ), and its radius is d itself: the certified one is never above it but with
+// probability alpha, and near it with many draws.
 func TestLinearRadius(t *testing.T) {
 	const sigma = 0.7
 	base := plane()
@@ -135,13 +140,13 @@ func TestRadius(t *testing.T) {
 	}
 }
 
-// TestAbstains: on the plane itself both classes are as likely, and the classifier does not answer; far from it it does, with
-// about as many votes as Φ says.
+// TestAbstains: on the plane itself both classes are as likely, and the classifier does not answer; far from it it
+// does, with about as many votes as Φ says.
 func TestAbstains(t *testing.T) {
 	base := plane()
 	c := smoothed(t, base, model.Smoothing{Sigma: 1, N0: 100, N: 2000, Alpha: 0.001, Batch: 100}, 5)
 	d := c.Describe()
-	if !d.Reject || !slices.Equal(d.Classes, []string{"0", "1", smoothing.Refused}) {
+	if !d.Reject || !slices.Equal(d.Classes, []string{"0", "1", model.Refused}) {
 		t.Fatalf("%+v", d)
 	}
 	on, far := make([]float64, 3), make([]float64, 3)

@@ -1,4 +1,5 @@
-// Package solutiontest is what tests of solutions share: the example of digits, and what must hold of any model that a solution makes.
+// Package solutiontest is what tests of solutions share: the example of digits, and what must hold of any model
+// that a solution makes.
 package solutiontest
 
 import (
@@ -21,7 +22,8 @@ type Rows struct {
 	Labels []int
 }
 
-// Digits are the example's undefended model, and the pictures that it was not trained on in three parts, of 40, 40 and 20 %.
+// Digits are the example's undefended model, and the pictures that it was not trained on in three parts, of 40, 40
+// and 20 %.
 type Digits struct {
 	Model                  *onnx.Model
 	Classifier             *rewrite.Classifier
@@ -56,10 +58,18 @@ func Open(t testing.TB) *Digits {
 	if out.Model, err = onnx.Open(filepath.Join(folder, "models/undefended.onnx")); err != nil {
 		t.Fatal(err)
 	}
-	if out.Classifier, err = rewrite.Open(ctx, out.Model, ort.Options{}); err != nil {
+	out.Classifier = Classifier(t, out.Model)
+	return out
+}
+
+// Classifier opens a model for a solution to be built around.
+func Classifier(t testing.TB, m *onnx.Model) *rewrite.Classifier {
+	t.Helper()
+	c, err := rewrite.Open(context.Background(), m, ort.Options{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return out
+	return c
 }
 
 // Answers runs a model as a classifier, and gives each row's class and scores.
@@ -157,4 +167,14 @@ func Sound(t testing.TB, build func() *onnx.Model, reject bool, straight int) *o
 		t.Fatal(err)
 	}
 	return read
+}
+
+// Plane is a linear model of two numbers, the layer x, and two classes.
+func Plane(t testing.TB) *rewrite.Classifier {
+	t.Helper()
+	b := onnx.NewBuilder("plane")
+	x := b.OpAs("x", "Identity", nil, b.Input("input", onnx.Float32, "batch", 2))
+	w := b.Weight(onnx.NewTensor("w", []float32{1, -1, 0.5, 2}, 2, 2))
+	b.OutputAs("scores", b.Op("MatMul", nil, x, w), onnx.Float32, onnx.Dims("batch", 2))
+	return Classifier(t, b.Model())
 }

@@ -2,8 +2,8 @@
 // change (Xu, Evans and Qi 2018, arXiv:1704.01155).
 //
 // A squeezer stands before the model, or a detector compares what the model says of the input as it is and
-// squeezed. By itself it withstands no attacker who knows of it (He et al. 2017, arXiv:1706.04701), which is for an assessment to show: all is in the graph, and
-// rounding is marked so that an attack passes its gradient through.
+// squeezed. By itself it withstands no attacker who knows of it (He et al. 2017, arXiv:1706.04701), which is for an
+// assessment to show: all is in the graph, and rounding is marked so that an attack passes its gradient through.
 package squeezing
 
 import (
@@ -21,9 +21,9 @@ type Squeezer interface {
 	Append(b *rewrite.Builder, c *rewrite.Classifier, x string) (string, error)
 }
 
-// Depth reduces the depth of numbers to Bits: of the limits Low and High, one each for a row's numbers or one for all, and what lies
-// between only 2^Bits values are left, the nearest is taken (section III-A of the paper, whose limits are 0 and 1). It is
-// input quantisation by another name.
+// Depth reduces the depth of numbers to Bits: of the limits Low and High, one each for a row's numbers or one for
+// all, and what lies between only 2^Bits values are left, the nearest is taken (section III-A of the paper, whose
+// limits are 0 and 1). It is input quantisation by another name.
 type Depth struct {
 	Bits      int // 1 to 16
 	Low, High []float32
@@ -71,9 +71,10 @@ func perNumber(b *rewrite.Builder, name string, values []float32, c *rewrite.Cla
 	return b.Weight(onnx.NewTensor(name, values, c.Shape...)), nil
 }
 
-// Median replaces each place of an image by the median of a window of Size by Size places around it, each channel by itself. The
-// edge is repeated outwards; of an even number of places the higher of the two in the middle is taken, and the window reaches further up and to
-// the left. That is SciPy's median_filter, which the paper uses (section III-B), for windows of 2 and 3.
+// Median replaces each place of an image by the median of a window of Size by Size places around it, each channel
+// by itself. The edge is repeated outwards; of an even number of places the higher of the two in the middle is
+// taken, and the window reaches further up and to the left. That is SciPy's median_filter, which the paper uses
+// (section III-B), for windows of 2 and 3.
 type Median struct {
 	Size int // 2 or 3
 }
@@ -127,8 +128,8 @@ func Before(c *rewrite.Classifier, squeezers []Squeezer) (*onnx.Model, error) {
 	return b.Classify(logits, false)
 }
 
-// Joint is the detector of section V of the paper: its score is the largest L1 distance between the probabilities that the model gives to the input, and to the
-// input squeezed by one of the squeezers. It is 2 at most.
+// Joint is the detector of section V of the paper: its score is the largest L1 distance between the probabilities
+// that the model gives to the input, and to the input squeezed by one of the squeezers. It is 2 at most.
 type Joint struct{ Squeezers []Squeezer }
 
 // Append gives the logits of the input as it is and the score.

@@ -50,7 +50,8 @@ func through(t *testing.T, s squeezing.Squeezer, x []float32, shape ...any) []fl
 //	4 9 6
 //	7 8 5
 //
-// the median of windows of 3 at the corner is that of 1 1 2 1 1 2 4 4 9, and so on; of windows of 2 it is the third smallest of four.
+// the median of windows of 3 at the corner is that of 1 1 2 1 1 2 4 4 9, and so on; of windows of 2 it is the third
+// smallest of four.
 func TestMedianByHand(t *testing.T) {
 	image := []float32{1, 2, 3, 4, 9, 6, 7, 8, 5}
 	three := []float32{2, 3, 3, 4, 5, 5, 7, 7, 6}
