@@ -50,7 +50,7 @@ func execute(ctx context.Context, args []string, u *ui) (err error) {
 	root.SetOut(u.streams.Out)
 	root.SetErr(u.streams.Err)
 	root.AddCommand(initCommand(u), planCommand(u), assessCommand(u), verifyCommand(u), rerunCommand(u), reportCommand(u),
-		scanCommand(u), explainCommand(u), catalogCommand(u), attackCommand(u), extractCommand(u), trainCommand(u), hardenCommand(u), gradientCommand(u), versionCommand(u))
+		scanCommand(u), explainCommand(u), catalogCommand(u), attackCommand(u), extractCommand(u), auditPrivacyCommand(u), trainCommand(u), hardenCommand(u), gradientCommand(u), versionCommand(u))
 	root.AddCommand(signCommand(u), verifyModelCommand(u), pinCommand(u), convertCommand(u), bomCommand(u))
 	running := false
 	watch(root, func() { running = true })

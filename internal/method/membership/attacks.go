@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sort"
 
 	"gonum.org/v1/gonum/stat/distuv"
 )
@@ -168,9 +167,10 @@ func (v *View) normals(in bool) []distuv.Normal {
 }
 
 // rmia is the robust attack, by pairwise likelihood ratios: the probability of the record's class, over its mean in all shadows, is compared with the
-// same of other records z. The score is the part of these that it is above by the factor gamma.
+// same of other records z, and the paper's score is the part of these that it is above by a factor gamma. Whatever the z and gamma, that grows with
+// the ratio: so the ratio is the score here, which orders records alike and has no ties.
 func rmia(_ context.Context, v *View) ([]float64, error) {
-	return v.pairwise(func(i int) float64 {
+	return v.ratios(func(i int) float64 {
 		sum := 0.0
 		for _, r := range v.References {
 			sum += math.Exp(-r.Loss(i))
@@ -185,7 +185,7 @@ const offlineSlope = 0.3
 
 // rmiaOffline knows only shadows that were not trained on the record.
 func rmiaOffline(_ context.Context, v *View) ([]float64, error) {
-	return v.pairwise(func(i int) float64 {
+	return v.ratios(func(i int) float64 {
 		sum, n := 0.0, 0.0
 		for _, r := range v.References {
 			if !r.In[i] {
@@ -197,20 +197,10 @@ func rmiaOffline(_ context.Context, v *View) ([]float64, error) {
 	})
 }
 
-// gamma is by how much the ratio of a record has to be above another's; 2 in the paper. The order of the scores does not depend on it.
-const gamma = 2
-
-// pairwise gives RMIA's scores by the probability of each record in the reference models. The z are all records: members
-// and others are half each, as in the population that they stand for.
-func (v *View) pairwise(reference func(i int) float64) ([]float64, error) {
+// ratios gives RMIA's scores by the probability of each record in the reference models.
+func (v *View) ratios(reference func(i int) float64) ([]float64, error) {
 	if err := v.enough(1); err != nil {
 		return nil, err
 	}
-	ratios := each(v, func(i int) float64 { return math.Exp(-v.Target.Loss(i)) / max(reference(i), least) })
-	sorted := slices.Clone(ratios)
-	slices.Sort(sorted)
-	return each(v, func(i int) float64 {
-		below := sort.Search(len(sorted), func(k int) bool { return sorted[k]*gamma > ratios[i] })
-		return float64(below) / float64(len(sorted))
-	}), nil
+	return each(v, func(i int) float64 { return -v.Target.Loss(i) - math.Log(max(reference(i), least)) }), nil
 }

@@ -128,29 +128,37 @@ func TestLikelihoodRatioClosedForm(t *testing.T) {
 	}
 }
 
-// RMIA's order is that of the ratio, whatever gamma; its score is the part of records that it is above.
-func TestPairwise(t *testing.T) {
+// RMIA's paper counts the z whose ratio is below by gamma: the ratio orders records as that count does, ties apart.
+func TestRatios(t *testing.T) {
 	v, _ := known(50, 4, 1)
 	scores, err := rmia(context.Background(), v)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range scores {
-		above := 0
-		ratio := func(k int) float64 {
-			sum := 0.0
-			for _, r := range v.References {
-				sum += 1 / (1 + math.Exp(-r.Logit[k]))
-			}
-			return 1 / (1 + math.Exp(-v.Target.Logit[k])) / (sum / 4)
+	p := func(logit float64) float64 { return 1 / (1 + math.Exp(-logit)) }
+	ratios, counts := make([]float64, 50), make([]int, 50)
+	for i := range ratios {
+		sum := 0.0
+		for _, r := range v.References {
+			sum += p(r.Logit[i]) / 4
 		}
-		for z := range scores {
-			if ratio(i) >= gamma*ratio(z) {
-				above++
+		ratios[i] = p(v.Target.Logit[i]) / sum
+		if math.Abs(scores[i]-math.Log(ratios[i])) > 1e-9 {
+			t.Errorf("record %d: %v, by definition %v", i, scores[i], math.Log(ratios[i]))
+		}
+	}
+	for i, a := range ratios {
+		for _, z := range ratios {
+			if a >= 1.2*z {
+				counts[i]++
 			}
 		}
-		if math.Abs(scores[i]-float64(above)/50) > 0.021 { // a tie may round either way
-			t.Errorf("record %d: %v, by definition %v", i, scores[i], float64(above)/50)
+	}
+	for i := range counts {
+		for j := range counts {
+			if scores[i] > scores[j] && counts[i] < counts[j] {
+				t.Errorf("records %d and %d: scores %v and %v, counts %d and %d", i, j, scores[i], scores[j], counts[i], counts[j])
+			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"assay/internal/stat"
@@ -23,6 +24,7 @@ type Result struct {
 	Exposed    []Exposed `json:"exposed,omitempty"`
 	Curve      []AtFPR   `json:"curve"` // at FPRs from 1/NonMembers to 0.5 for axes of logarithms; its bounds hold at all of them and to both sides at once
 	Scores     []float64 `json:"-"`     // of all records
+	order      []float64 // of all records, by their scores
 	roc        *stat.ROC // of the test part
 	parts      *halves
 	population Population
@@ -68,8 +70,8 @@ func measure(a Attack, scores []float64, p Population, parts *halves, o *Options
 		}
 	}
 	each := 1 - (1-o.Confidence)/float64(len(o.Attacks))
-	r := &Result{Attack: a.Name, Reference: a.Reference, Scores: scores, parts: parts, population: p}
-	test, member := pick(scores, parts.test), pick(p.Member, parts.test)
+	r := &Result{Attack: a.Name, Reference: a.Reference, Scores: scores, order: ranks(scores, o.Seed), parts: parts, population: p}
+	test, member := pick(r.order, parts.test), pick(p.Member, parts.test)
 	for _, m := range member {
 		if m {
 			r.Members++
@@ -100,6 +102,18 @@ func measure(a Attack, scores []float64, p Population, parts *halves, o *Options
 		return nil, err
 	}
 	return r, r.expose(o.Exposed, each)
+}
+
+// ranks puts records in the order of their scores, and equal ones in an order drawn: an attacker can do so, and between records of
+// which one is as likely as the other no FPR could be reached else.
+func ranks(scores []float64, seed uint64) []float64 {
+	order := rand.New(rand.NewPCG(seed, 0x71e5)).Perm(len(scores))
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(scores[a], scores[b]) })
+	out := make([]float64, len(scores))
+	for rank, i := range order {
+		out[i] = float64(rank)
+	}
+	return out
 }
 
 func pick[T any](of []T, indices []int) []T {
@@ -135,7 +149,7 @@ func grid(n int) (levels []float64) {
 
 // balanced measures the mean of the TPR and 1-FPR at the threshold for which it is greatest in the calibration.
 func (r *Result) balanced(confidence float64) error {
-	roc, err := stat.NewROC(pick(r.Scores, r.parts.calibration), pick(r.population.Member, r.parts.calibration))
+	roc, err := stat.NewROC(pick(r.order, r.parts.calibration), pick(r.population.Member, r.parts.calibration))
 	if err != nil {
 		return err
 	}
@@ -158,7 +172,7 @@ func (r *Result) worst(fpr, confidence float64) error {
 	for _, i := range r.parts.test {
 		if class := int(r.population.Classes[i]); r.population.Member[i] {
 			members[class]++
-			if r.Scores[i] >= threshold {
+			if r.order[i] >= threshold {
 				found[class]++
 			}
 		}
@@ -183,7 +197,7 @@ func (r *Result) worst(fpr, confidence float64) error {
 
 // threshold is the lowest at which no more than a part of the calibration's records that are not members is above it.
 func (r *Result) threshold(fpr float64) (threshold, real float64, err error) {
-	roc, err := stat.NewROC(pick(r.Scores, r.parts.calibration), pick(r.population.Member, r.parts.calibration))
+	roc, err := stat.NewROC(pick(r.order, r.parts.calibration), pick(r.population.Member, r.parts.calibration))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -206,11 +220,11 @@ func (r *Result) expose(most int, confidence float64) error {
 			others = append(others, i)
 		}
 	}
-	slices.SortStableFunc(members, func(a, b int) int { return cmp.Compare(r.Scores[b], r.Scores[a]) })
+	slices.SortStableFunc(members, func(a, b int) int { return cmp.Compare(r.order[b], r.order[a]) })
 	for _, i := range members[:min(max(most, 0), len(members))] {
 		above := 0
 		for _, j := range others {
-			if r.Scores[j] >= r.Scores[i] {
+			if r.order[j] >= r.order[i] {
 				above++
 			}
 		}
