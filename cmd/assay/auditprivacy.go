@@ -11,6 +11,7 @@ import (
 
 	"assay/internal/criteria"
 	"assay/internal/dataset"
+	"assay/internal/method"
 	"assay/internal/method/membership"
 	"assay/internal/method/shadow"
 	"assay/internal/method/target"
@@ -27,6 +28,7 @@ type auditFlags struct {
 	shadows        int
 	folder, format string
 	queries, top   int
+	boundary       int
 	calibration    float64
 	fprs           []float64
 	confidence     float64
@@ -117,6 +119,7 @@ it is shown to be more, and 2 if neither is, or a check fails.`,
 	s.Float64Var(&f.confidence, "confidence", 0.95, "of the bounds, for all attacks together")
 	s.Float64Var(&f.calibration, "calibration", 0.2, "the part of the records to choose thresholds on")
 	s.Float64Var(&f.limit, "limit", 0, "the greatest TPR at the smallest FPR that is good enough")
+	s.IntVar(&f.boundary, "boundary", 0, "queries of each record to look for its distance to the boundary by labels alone; 0 for none")
 	s.IntVar(&f.top, "top", 5, "most exposed records to name")
 	s.BoolVar(&f.without, "without-controls", false, "leave out the checks; nothing is decided then")
 	s.IntVar(&f.parallel, "threads", 0, "processors to use (all)")
@@ -168,6 +171,13 @@ func (f *auditFlags) run(ctx context.Context, u *ui) error {
 	p := pool(members, others)
 	o := membership.Options{Calibration: f.calibration, FPRs: f.fprs, Confidence: f.confidence, Exposed: f.top, Seed: f.seed,
 		Augment: membership.Augmentation{Queries: f.queries, Seed: f.seed}}
+	if f.boundary > 0 {
+		domain, err := method.DomainOf(members.Schema, members.Statistics(), method.ByRange)
+		if err != nil {
+			return err
+		}
+		o.Attacks = append(membership.All(), membership.Boundary(rows.Domain(domain), f.boundary))
+	}
 	if f.shadows > 0 {
 		b, err := f.training.trainer(p.Data, members.Schema)
 		if err != nil {
@@ -178,8 +188,12 @@ func (f *auditFlags) run(ctx context.Context, u *ui) error {
 	}
 	a := &audit{Model: f.model, Members: members.Len(), NonMembers: others.Len(), Shadows: f.shadows, FPR: slices.Min(f.fprs),
 		Checks: []criteria.Check{}, confidence: f.confidence, records: members}
-	a.Attacks, err = membership.Run(ctx, membership.Victim{Model: victim, Row: rows.Row, Class: rows.Class}, p, o)
+	err = o.Prepare(ctx, p)
 	u.done()
+	if err != nil {
+		return err
+	}
+	a.Attacks, err = membership.Run(ctx, membership.Victim{Model: victim, Row: rows.Row, Class: rows.Class}, p, o)
 	if err != nil {
 		return err
 	}
@@ -213,6 +227,8 @@ func (f *auditFlags) check() error {
 		return usagef("--fpr: give at least one, such as 0.001")
 	case f.queries < 0 || f.queries > 1000:
 		return usagef("--queries %d: give 0 to 1000", f.queries)
+	case f.boundary < 0:
+		return usagef("--boundary %d: give a number of queries, or 0 for none", f.boundary)
 	case f.parallel < 0:
 		return usagef("--threads %d: give the number of processors, or 0 for all", f.parallel)
 	case f.limited && !(f.limit >= 0 && f.limit <= 1):

@@ -46,6 +46,17 @@ type Options struct {
 	Confidence  float64   // of all bounds of one kind and all attacks together, such as 0.95
 	Exposed     int       // records to name for each attack
 	Seed        uint64
+
+	references []Reference // that Prepare has made
+}
+
+// Prepare trains the shadows and asks them, once for all that follows with the same options.
+func (o *Options) Prepare(ctx context.Context, p Population) (err error) {
+	if err := o.complete(p); err != nil || o.Trainer == nil {
+		return err
+	}
+	o.references, err = references(ctx, p.Data, o)
+	return err
 }
 
 // View is what an attack sees.
@@ -103,9 +114,10 @@ func prepare(ctx context.Context, v Victim, p Population, o *Options) (*View, *h
 	if view.Target, err = ask(ctx, v, p.Data, o.Augment); err != nil {
 		return nil, nil, err
 	}
-	if o.Trainer != nil {
-		view.References, err = references(ctx, p.Data, o)
+	if o.references == nil {
+		err = o.Prepare(ctx, p)
 	}
+	view.References = o.references
 	return view, parts, err
 }
 

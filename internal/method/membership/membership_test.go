@@ -156,6 +156,29 @@ func TestChecksFindAnotherDistribution(t *testing.T) {
 	}
 }
 
+// An attack that finds nothing where there is all to find makes the audit invalid.
+func TestChecksFindAnIdleAttack(t *testing.T) {
+	b := trainer(noisy(400, 0.25, 1), 8, 5)
+	_, p := target(t, b, 3)
+	o := options(b, 4)
+	o.Attacks = []membership.Attack{{Name: "coin", Score: func(_ context.Context, v *membership.View) ([]float64, error) {
+		rng, scores := rand.New(rand.NewPCG(1, 1)), make([]float64, v.Len())
+		for i := range scores {
+			scores[i] = rng.Float64()
+		}
+		return scores, nil
+	}}}
+	all, err := membership.Checks(context.Background(), p, o, 0.1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		if c.Passed == (c.Name == "positive-control") {
+			t.Errorf("%v %s: %s", c.Passed, c.Name, c.Detail)
+		}
+	}
+}
+
 func checks(t *testing.T, b *shadow.Builtin, change func(membership.Population), claimed float64) []criteria.Check {
 	t.Helper()
 	_, p := target(t, b, 3)
