@@ -10,6 +10,7 @@ import (
 	"assay/internal/method"
 	"assay/internal/method/evasion"
 	"assay/internal/model"
+	"assay/internal/trees"
 )
 
 // Settings are what the methods can be told, each of which some take. A zero stands for
@@ -22,6 +23,11 @@ type Settings struct {
 	Queries  int        // of a search without gradients
 	Draws    int        // at random
 	Searches int        // one after the other, each of so many steps, for the nearest
+	Work     int        // pairs of boxes of leaves
+	Beam     int        // rows that a search goes on from
+
+	Trees   *trees.Ensemble // of the model, nil where it has none
+	NoTrees error           // why
 
 	Norm   method.Norm
 	Shape  []int64 // of one row of the model
@@ -35,6 +41,7 @@ type Method struct {
 	Name    string
 	Summary string
 	Takes   []string // of the settings, by their flags
+	Trees   bool     // it is for ensembles of decision trees alone
 	Usual   Settings // where they are not those of all methods
 	New     func(Settings) []method.Method
 }
@@ -92,7 +99,7 @@ func Methods() []Method {
 			}},
 		{Name: "autoattack-rand", Summary: "AutoAttack's version for models that draw at random: apgd-ce-eot and apgd-dlr-eot, until one succeeds",
 			New: func(Settings) []method.Method { return evasion.AutoAttackRandom() }},
-	}, further()...)
+	}, slices.Concat(tabular(), further())...)
 }
 
 // Find makes a method by its name, or the methods of an ensemble, which run in order on what is left
@@ -107,6 +114,9 @@ func Find(name string, s Settings, given []string) ([]method.Method, error) {
 			if !slices.Contains(m.Takes, flag) {
 				return nil, fmt.Errorf("%s has no %s to be set: %s", name, flag, takes(m))
 			}
+		}
+		if m.Trees && s.NoTrees != nil {
+			return nil, fmt.Errorf("%s is for models of decision trees: %w", name, s.NoTrees)
 		}
 		if err := s.complete(m.Usual); err != nil {
 			return nil, err
@@ -133,6 +143,7 @@ func (s *Settings) complete(usual Settings) error {
 		{&s.Steps, cmp.Or(usual.Steps, 40), 1e6, "steps"}, {&s.Restarts, cmp.Or(usual.Restarts, 2), 1e6, "restarts"},
 		{&s.Queries, cmp.Or(usual.Queries, 5000), 1e9, "queries"}, {&s.Draws, cmp.Or(usual.Draws, 1000), 1e9, "draws"},
 		{&s.Searches, cmp.Or(usual.Searches, 10), 100, "searches"},
+		{&s.Work, 2e6, 1e12, "pairs of boxes of work"}, {&s.Beam, 10, 1e4, "rows of a beam"},
 	} {
 		if *v.value == 0 {
 			*v.value = v.usual

@@ -16,6 +16,8 @@ type Domain struct {
 	Scale     []float32 // what a perturbation of size 1 is, in those units; positive; those of groups count for nothing
 	Fixed     []bool    // which the attacker cannot change; nil for none
 	Integer   []bool    // which are whole numbers; nil for none
+	Monotone  []Monotone
+	Cost      []float64 // of a change by 1 in the data's own units, or to that category; NaN where none is stated; nil for none
 	Groups    []Group   // one-hot groups, in order
 	Relations []Relation
 	Image     *Image // where the values of an image are; nil for what is none
@@ -70,6 +72,9 @@ func (d *Domain) Validate() error {
 			return fmt.Errorf("number %d of a row has the scale %g: it must be positive and finite", i, d.Scale[i])
 		}
 	}
+	if err := d.validateCosts(); err != nil {
+		return err
+	}
 	if d.Image != nil {
 		if err := d.Image.validate(n); err != nil {
 			return err
@@ -90,6 +95,9 @@ func (d *Domain) Validate() error {
 		}
 		end = g.End
 		for i := g.Start; i < g.End; i++ {
+			if d.monotone(i) != 0 {
+				return fmt.Errorf("number %d of a row is in a one-hot group, whose categories have no order in which it could only go up or down", i)
+			}
 			if d.Low[i] > 0 || d.High[i] < 1 {
 				return fmt.Errorf("number %d of a row is in a one-hot group, and its limits %g and %g leave out 0 or 1", i, d.Low[i], d.High[i])
 			}
@@ -124,6 +132,13 @@ func (r Relation) validate(n int) error {
 }
 
 func (d *Domain) fixed(i int) bool { return d.Fixed != nil && d.Fixed[i] }
+
+func (d *Domain) monotone(i int) Monotone {
+	if d.Monotone == nil {
+		return 0
+	}
+	return d.Monotone[i]
+}
 
 func (d *Domain) integer(i int) bool { return d.Integer != nil && d.Integer[i] }
 
@@ -181,6 +196,7 @@ func DomainOf(schema *dataset.Schema, statistics []dataset.Statistics, by Scalin
 	}
 	n := len(columns)
 	d := &Domain{Low: make([]float32, n), High: make([]float32, n), Scale: make([]float32, n), Fixed: make([]bool, n), Integer: make([]bool, n)}
+	d.Monotone, d.Cost = directions(columns), costs(columns)
 	for i, c := range columns {
 		d.Low[i], d.High[i], d.Scale[i] = c.Min, c.Max, 1
 		d.Fixed[i] = c.Immutable

@@ -84,6 +84,16 @@ func randomSpace(r *rand.Rand, norm method.Norm) *method.Space {
 		}
 		d.Relations = append(d.Relations, relation)
 	}
+	d.Monotone, d.Cost = make([]method.Monotone, n), make([]float64, n)
+	for i := range n {
+		d.Cost[i] = math.Abs(float64(extreme(r)))
+		if r.IntN(5) == 0 {
+			d.Monotone[i] = []method.Monotone{method.Up, method.Down}[r.IntN(2)]
+		}
+	}
+	for _, g := range d.Groups {
+		clear(d.Monotone[g.Start:g.End])
+	}
 	return s
 }
 
@@ -116,13 +126,16 @@ func check(t *testing.T, s *method.Space, x, slope []float32, r *rand.Rand) {
 	inside("a step", p)
 	s.Random(r, p)
 	inside("at random", p)
+	p = slices.Clone(x)
+	s.Repair(p)
+	inside("repaired", p)
 	if !slices.Equal(s.Clean, clean) {
 		t.Error("the clean input was changed")
 	}
 }
 
 func TestProjectionIsInside(t *testing.T) {
-	for _, norm := range method.Norms() {
+	for _, norm := range method.Budgets() {
 		for seed := range uint64(5000) {
 			r := rand.New(rand.NewPCG(seed, 0))
 			s := randomSpace(r, norm)
@@ -144,8 +157,9 @@ func TestProjectionIsInside(t *testing.T) {
 func FuzzProject(f *testing.F) {
 	f.Add(uint64(1), byte(1), []byte{0, 0, 0x80, 0x7f, 1, 2, 3, 4})
 	f.Add(uint64(7), byte(3), []byte{0xff, 0xff, 0x7f, 0x7f, 0, 0, 0xc0, 0x7f})
+	f.Add(uint64(3), byte(4), []byte{0, 0, 0x20, 0x41, 0, 0, 0xc0, 0x40})
 	f.Fuzz(func(t *testing.T, seed uint64, which byte, numbers []byte) {
-		norm := method.Norms()[int(which)%len(method.Norms())]
+		norm := method.Budgets()[int(which)%len(method.Budgets())]
 		r := rand.New(rand.NewPCG(seed, 1))
 		s := randomSpace(r, norm)
 		x, slope := slices.Clone(s.Clean), make([]float32, len(s.Clean))

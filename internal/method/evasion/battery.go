@@ -35,6 +35,13 @@ type Battery struct {
 	Shape    []int64      // of one row of the model
 	Layout   model.Layout // of its values
 
+	// Trees are the methods that read the trees which the model consists of, for an attacker who has its file; none
+	// where it is no such model.
+	Trees []method.Method
+
+	// TreesOf gives the same methods for another model of trees, that of the controls.
+	TreesOf func(m *onnx.Model) []method.Method
+
 	// Open makes a target of a model by the same means as the target under attack, without domain and pool;
 	// the function that it gives closes it. The controls attack a linear model with it.
 	Open func(ctx context.Context, m *onnx.Model) (method.Target, func(), error)
@@ -107,11 +114,14 @@ func (b *Battery) effort() Effort {
 
 // Methods gives the battery's methods for a target.
 func (b *Battery) Methods(t method.Target) []method.Method {
-	return Adaptive(t, Defaults(b.access(t), b.Attacker.Norm, b.effort(), b.Shape, b.Layout))
+	return Adaptive(t, append(Defaults(b.access(t), b.Attacker.Norm, b.effort(), b.Shape, b.Layout), b.tabularMethods(t)...))
 }
 
 // strongest gives those of the target's methods that the battery rests on.
 func (b *Battery) strongest(t method.Target, e Effort) []method.Method {
+	if len(b.Trees) > 0 {
+		return b.Trees
+	}
 	return Adaptive(t, strongest(b.access(t), b.Attacker.Norm, e, b.Shape, b.Layout))
 }
 
@@ -135,23 +145,29 @@ func (b *Battery) Most(t method.Target) int {
 			most += e.Draws
 		case d.Access != assay.Gradients:
 			most += e.Queries
+		case d.Reads:
+			most += b.within(treeQueries)
 		case !d.Iterative:
 			most += draws + 1
 		default:
-			search := e.Restarts * (e.Steps + starts(d, b.Attacker.Norm)) * draws
-			if b.Attacker.Queries > 0 {
-				search = min(search, b.Attacker.Queries)
-			}
-			most += search
+			most += b.within(e.Restarts * (e.Steps + starts(d, b.Attacker.Norm)) * draws)
 		}
 	}
 	return most
 }
 
+// within is a number of queries, no more than the attacker has.
+func (b *Battery) within(queries int) int {
+	if most := b.Attacker.Queries; most > 0 {
+		return min(queries, most)
+	}
+	return queries
+}
+
 // Observe runs the battery on units. What it gives for a unit depends on the seed and
 // that unit alone, so that units can be observed in any parts and order.
 func (b *Battery) Observe(ctx context.Context, t method.Target, inputs []method.Input, o method.Options) ([]method.Result, error) {
-	results, err := method.Run(ctx, t, b.Attacker, b.Methods(t), inputs, o)
+	results, err := method.Run(ctx, t, b.attacker(), b.Methods(t), inputs, o)
 	if err != nil {
 		return nil, fmt.Errorf("attacking: %w", err)
 	}
@@ -160,7 +176,7 @@ func (b *Battery) Observe(ctx context.Context, t method.Target, inputs []method.
 
 // ObserveStrongest runs on units only what the battery rests on.
 func (b *Battery) ObserveStrongest(ctx context.Context, t method.Target, inputs []method.Input, o method.Options) ([]method.Result, error) {
-	return method.Run(ctx, t, b.Attacker, b.strongest(t, b.effort()), inputs, o)
+	return method.Run(ctx, t, b.attacker(), b.strongest(t, b.effort()), inputs, o)
 }
 
 // Run observes units and runs the controls on the first of them, at most controls.

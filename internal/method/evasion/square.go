@@ -74,13 +74,18 @@ func labelMargin(ctx context.Context, u method.Unit, x []float32) (float64, erro
 	if err != nil {
 		return 0, err
 	}
+	return margin(scores, u.Label()), nil
+}
+
+// margin is how far a label is ahead of the best other class.
+func margin(scores []float32, label int) float64 {
 	other := math.Inf(-1)
 	for k, s := range scores {
-		if k != u.Label() {
+		if k != label {
 			other = max(other, float64(s))
 		}
 	}
-	return float64(scores[u.Label()]) - other, nil
+	return float64(scores[label]) - other
 }
 
 // shareAt is by what the share has shrunk at one query of some: halved at fixed parts of the search

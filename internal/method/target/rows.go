@@ -122,6 +122,7 @@ func (r *Rows) Domain(d *method.Domain) *method.Domain {
 		Pixels: r.pixels, Image: r.image,
 		Low: arranged(r.order, d.Low), High: arranged(r.order, d.High), Scale: arranged(r.order, d.Scale),
 		Fixed: arranged(r.order, d.Fixed), Integer: arranged(r.order, d.Integer),
+		Monotone: arranged(r.order, d.Monotone), Cost: arranged(r.order, d.Cost),
 	}
 }
 
