@@ -85,7 +85,7 @@ func blindScores(ctx context.Context, m *onnx.Model, d, other *train.Data, seed 
 	if err != nil {
 		return nil, err
 	}
-	r, err := train.Run(ctx, m, d, train.Options{Epochs: blindEpochs, Batch: 32, Seed: seed,
+	r, err := train.Run(ctx, m, d, train.Options{Epochs: blindEpochs, Batch: 32, Seed: seed, Threads: 1,
 		Optimizer: train.Optimizer{Method: train.AdamW, Rate: 0.003, Decay: 0.1}})
 	if err != nil {
 		return nil, err

@@ -38,7 +38,7 @@ func quantile(ctx context.Context, v *View) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := train.Run(ctx, net, public, train.Options{Loss: normalLikelihood, Epochs: quantileEpochs, Batch: 32, Seed: v.Seed,
+	r, err := train.Run(ctx, net, public, train.Options{Loss: normalLikelihood, Epochs: quantileEpochs, Batch: 32, Seed: v.Seed, Threads: 1,
 		Optimizer: train.Optimizer{Method: train.AdamW, Rate: 0.003, Decay: 0.01}})
 	if err != nil {
 		return nil, fmt.Errorf("the regression: %w", err)
@@ -106,7 +106,7 @@ func normalLikelihood(s autodiff.Scores) (string, error) {
 
 // evaluate gives a network's outputs for all records.
 func evaluate(ctx context.Context, m *onnx.Model, d *train.Data) ([]float32, error) {
-	session, err := ort.New(m, ort.Options{})
+	session, err := ort.New(m, ort.Options{Threads: 1})
 	if err != nil {
 		return nil, err
 	}

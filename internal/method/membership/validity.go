@@ -123,7 +123,7 @@ func positive(ctx context.Context, p Population, o Options) (criteria.Check, err
 
 // against attacks a model that takes records as they are.
 func against(ctx context.Context, m *onnx.Model, p Population, o Options) ([]Result, error) {
-	c, err := ort.NewClassifier(ctx, m, ort.ClassifierOptions{})
+	c, err := ort.NewClassifier(ctx, m, ort.ClassifierOptions{Options: ort.Options{Threads: 1}})
 	if err != nil {
 		return nil, err
 	}
