@@ -29,6 +29,7 @@ func All() []Attack {
 		{Name: "rmia-offline", Reference: "Zarifzadeh et al. 2024 (arXiv:2312.03262), section 3 and appendix B.2.2", Shadows: true, Score: rmiaOffline},
 		{Name: "rmia", Reference: "Zarifzadeh et al. 2024 (arXiv:2312.03262), section 3", Shadows: true, Score: rmia},
 		{Name: "lira-offline", Reference: "Carlini et al. 2022 (arXiv:2112.03570), section V-C", Shadows: true, Score: liraOffline},
+		{Name: "lira-augmented", Reference: "Carlini et al. 2022 (arXiv:2112.03570), section VI-C", Shadows: true, Augmented: true, Score: liraAugmented},
 		{Name: "lira", Reference: "Carlini et al. 2022 (arXiv:2112.03570), Algorithm 1", Shadows: true, Score: lira},
 	}
 }
@@ -90,13 +91,27 @@ func (v *View) enough(each int) error {
 }
 
 // lira is the likelihood ratio attack: the target's logit is compared with two normal distributions, of the shadows that were trained on
-// the record and of those that were not. Several queries are taken as independent.
-func lira(_ context.Context, v *View) ([]float64, error) {
+// the record and of those that were not.
+func lira(_ context.Context, v *View) ([]float64, error) { return v.likelihoods(1) }
+
+// liraAugmented adds up the ratios of all queries, as if they were independent. It is better where trainings augment alike, and worse where they do not.
+func liraAugmented(_ context.Context, v *View) ([]float64, error) {
+	return v.likelihoods(v.Target.Queries)
+}
+
+func (v *View) likelihoods(queries int) ([]float64, error) {
 	if err := v.enough(2); err != nil {
 		return nil, err
 	}
 	in, out := v.normals(true), v.normals(false)
-	return v.sum(func(at int) float64 {
+	if len(v.References) < ownVariance {
+		// One variance for both, as in the authors' program: with two, what is far from everything would have the greatest ratios.
+		shared := math.Sqrt((in[0].Sigma*in[0].Sigma + out[0].Sigma*out[0].Sigma) / 2)
+		for at := range in {
+			in[at].Sigma, out[at].Sigma = shared, shared
+		}
+	}
+	return v.sum(queries, func(at int) float64 {
 		x := v.Target.Logit[at]
 		return in[at].LogProb(x) - out[at].LogProb(x)
 	}), nil
@@ -109,18 +124,18 @@ func liraOffline(_ context.Context, v *View) ([]float64, error) {
 		return nil, err
 	}
 	out := v.normals(false)
-	return v.sum(func(at int) float64 {
+	return v.sum(1, func(at int) float64 {
 		// The score of the paper, 1 - Pr[Z > logit], grows as this does, which does not end at 1.
 		return (v.Target.Logit[at] - out[at].Mu) / out[at].Sigma
 	}), nil
 }
 
-// sum adds up a score of each query of each record.
-func (v *View) sum(score func(at int) float64) []float64 {
+// sum adds up a score of the first queries of each record.
+func (v *View) sum(queries int, score func(at int) float64) []float64 {
 	q := v.Target.Queries
 	return each(v, func(i int) float64 {
 		sum := 0.0
-		for at := i * q; at < (i+1)*q; at++ {
+		for at := i * q; at < i*q+queries; at++ {
 			sum += score(at)
 		}
 		return sum

@@ -231,7 +231,7 @@ func TestRefuses(t *testing.T) {
 		"another population":  func(o *membership.Options, _ *membership.Population) { o.Trainer = trainer(noisy(50, 0, 1), 2, 1) },
 		"two shadows":         func(o *membership.Options, _ *membership.Population) { o.Shadows.Count = 2 },
 		"nothing left": func(o *membership.Options, _ *membership.Population) {
-			o.Attacks, o.Trainer = membership.All()[7:], nil
+			o.Attacks, o.Trainer = membership.All()[8:], nil
 		},
 		"a class that is none": func(_ *membership.Options, p *membership.Population) { p.Data = noisy(60, 0, 1); p.Classes[3] = 2 },
 	} {
