@@ -172,8 +172,16 @@ func (c *checkpoint) check(t *training, tooMuch int) error {
 	return nil
 }
 
-// fingerprint identifies a training by all that decides its result, but for
-// functions, for which the recipe stands.
+// Fingerprint identifies a training by all that decides its result, in hexadecimal: model, data
+// and options, but for functions, for which the recipe stands. Trainings with the same one give the same model.
+func Fingerprint(m *onnx.Model, d *Data, o Options) (string, error) {
+	if err := o.complete(d); err != nil {
+		return "", err
+	}
+	return fingerprint(separated(m), d, &o)
+}
+
+// fingerprint is Fingerprint of options that are complete.
 func fingerprint(m *onnx.Model, d *Data, o *Options) (string, error) {
 	hash := sha256.New()
 	encoded, err := m.Encode()
