@@ -10,6 +10,8 @@ var benchmarks = []benchmark{
 	gradientOverForward("cnn5", 2.3, fiveLayers),
 	gradientOverForward("resnet20", 2.3, func() *onnx.Model { return network.ResNet20(3, 32, 32, 10, 1) }),
 	gradientOverForward("transformer4", 3.0, transformer),
+	bounding("cnn5", 6, fiveLayers),
+	bounding("resnet20", 20, func() *onnx.Model { return network.ResNet20(3, 32, 32, 10, 1) }),
 	overhead(),
 	attackStep(),
 	trainingStep(),

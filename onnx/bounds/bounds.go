@@ -28,7 +28,7 @@ import (
 // Method is how bounds are found.
 type Method int
 
-// The methods, each never looser than the one before.
+// The methods. None is looser than IBP.
 const (
 	// IBP carries an interval for each value forward through the graph. What is linear
 	// after the last nonlinear operator is taken together with the combinations asked for.
@@ -103,6 +103,11 @@ func New(m *onnx.Model, opts Options) (*onnx.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	return b.finished()
+}
+
+// finished builds the bounds.
+func (b *bounder) finished() (*onnx.Model, error) {
 	if err := b.intervals(); err != nil {
 		return nil, err
 	}

@@ -225,7 +225,11 @@ func truth(t *testing.T, m *onnx.Model) func(x []float32, shape []int64) []float
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { e.Close() })
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return func(x []float32, shape []int64) []float64 {
 		v := make([]float64, len(x))
 		for i := range x {

@@ -24,9 +24,9 @@ const (
 
 // gamma bounds the relative error of a sum of n products, with room for the rounding of
 // what is computed about it (Higham, Accuracy and Stability of Numerical Algorithms,
-// 2002, section 3.1, with 4 n + 32 for n).
+// 2002, section 3.1, with 2 n + 16 for n).
 func gamma(n int64) (float64, error) {
-	k := float64(4*n+32) * unit
+	k := float64(2*n+16) * unit
 	if k > 1.0/8 {
 		return 0, fmt.Errorf("its sums of %d products are too long for float32", n)
 	}

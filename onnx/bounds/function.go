@@ -124,7 +124,8 @@ func relu(b *bounder, n *onnx.Node) relaxed {
 		lowerSlope:  b.Op("Cast", onnx.Attrs{"to": int64(onnx.Float32)}, b.Op("Greater", nil, above, below)),
 		upperSlope:  slope,
 		upperOffset: offset,
-		errors:      b.relaxError(n),
+		// The node is exact, and the slopes are 0, 1 or rounded up, unless below float32's range.
+		errors: b.add(b.add(b.times(b.mag(n.Outputs[0]), slack/2), b.times(b.mag(n.Inputs[0]), tiny)), b.number(tiny)),
 	}
 }
 
@@ -146,7 +147,7 @@ func leakyRelu(b *bounder, n *onnx.Node) relaxed {
 		lowerSlope:  b.add(slope, b.mul(rest, r.lowerSlope)),
 		upperSlope:  b.add(slope, b.mul(rest, r.upperSlope)),
 		upperOffset: b.mul(rest, r.upperOffset),
-		errors:      b.times(r.errors, 4),
+		errors:      b.times(b.relaxError(n), 4),
 	}
 }
 

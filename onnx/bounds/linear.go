@@ -296,7 +296,7 @@ func (b *bounder) ballInputs() error {
 // Hölder's inequality a·x is at least a·c - ε ‖a‖ with the dual norm.
 func (p *backward) ball(a, e string) {
 	v := p.input
-	before := p.totals
+	before := slices.Clone(p.totals)
 	p.totals = nil
 	i := p.of(v)
 	p.term(v, a, i.lower, i.upper, e)
@@ -314,5 +314,6 @@ func (p *backward) ball(a, e string) {
 	norm := p.Op(dual, onnx.Attrs{"keepdims": int64(0)}, rows, p.Ints(-1))
 	norm = p.mul(norm, p.Number(onnx.Float64, -(1+0x1p-30)))
 	ball := p.add(p.add(p.totals[0], p.totals[1]), p.mul(norm, wide(Radius)))
-	p.totals = append(before, p.Op("Max", nil, box, ball))
+	before = append(before, p.Op("Max", nil, box, ball))
+	p.totals = before
 }

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"assay/onnx"
+	"assay/onnx/bounds"
+)
+
+// bounding is the time that bounds of a batch's nine margins take over that of the model
+// alone: by intervals, and by one pass of linear bounds for each of its layers.
+func bounding(name string, layers float64, build func() *onnx.Model) benchmark {
+	ibp, crown := "ibp-over-forward/"+name, "crown-over-layers-forward/"+name
+	return benchmark{"bounds/" + name, func(ctx context.Context) ([]figure, error) {
+		m := build()
+		forward, err := bindRandom(ctx, m, batch)
+		if err != nil {
+			return nil, err
+		}
+		defer forward.close()
+		var figures []figure
+		for _, f := range []struct {
+			name          string
+			method        bounds.Method
+			limit, passes float64
+		}{{ibp, bounds.IBP, 2.5, 1}, {crown, bounds.CROWNIBP, 3, layers}} {
+			bounded, err := bounds.New(m, bounds.Options{Method: f.method, Rows: 9})
+			if err != nil {
+				return nil, err
+			}
+			run, err := bindRandom(ctx, bounded, batch)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", f.name, err)
+			}
+			a, b, err := inTurn(func() error { return forward.run(ctx) }, func() error { return run.run(ctx) })
+			run.close()
+			if err != nil {
+				return nil, err
+			}
+			figures = append(figures, figure{f.name, b.Seconds() / a.Seconds() / f.passes, "max", f.limit})
+		}
+		return figures, nil
+	}}
+}
