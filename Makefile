@@ -35,17 +35,19 @@ digits := --data examples/digits/digits.csv.gz --schema examples/digits/schema.y
 
 examples: build
 	bin/assay train $(diagnosis) --test-out examples/diagnosis/test.csv --out examples/diagnosis/models/undefended.onnx
-	bin/assay train $(diagnosis) --harden pgd --unit range --eps 0.06 --out examples/diagnosis/models/hardened.onnx
+	bin/assay harden pgd $(diagnosis) --unit range --eps 0.06 --out examples/diagnosis/models/hardened.onnx
 	bin/assay train $(digits) --test-out examples/digits/test.csv --out examples/digits/models/undefended.onnx
-	bin/assay train $(digits) --harden pgd --eps 2 --out examples/digits/models/hardened.onnx
+	bin/assay harden pgd $(digits) --eps 2 --out examples/digits/models/hardened.onnx
 	go run ./examples/internal/quantise examples/digits/models/undefended.onnx examples/digits/models/masked.onnx 4
+	openssl genpkey -algorithm ed25519 -out bin/signer.pem && openssl pkey -in bin/signer.pem -pubout -out examples/digits/signer.pub.pem
+	bin/assay sign examples/digits/models/hardened.onnx examples/digits/test.csv --key bin/signer.pem
 
 test: $(runtime)
 	go test ./...
 
 # Race detection where it can find something within reason: packages without cgo.
 test-race: $(runtime)
-	go test -race -short ./onnx ./onnx/infer ./internal/dataset ./internal/train/... ./internal/criteria ./internal/evidence ./internal/assess ./internal/scan
+	go test -race -short ./onnx ./onnx/infer ./internal/dataset ./internal/train/... ./internal/criteria ./internal/evidence ./internal/provenance ./internal/assess ./internal/scan
 
 vet:
 	go vet ./...

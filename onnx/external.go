@@ -17,7 +17,8 @@ import (
 // externalFiles opens the files beside a model that hold tensors' content. No
 // path leaves the model's folder, not by "..", not by a link: os.Root sees to it.
 type externalFiles struct {
-	dir string
+	dir   string
+	named map[string]bool // the files that tensors name, while a model is read; nil where nobody asks
 }
 
 // external is a place in such a file. Its content is read when it is first used
@@ -72,6 +73,9 @@ func (f *externalFiles) locate(entries []*pb.Entry, want int64) (*external, erro
 	file, err := e.open()
 	if err != nil {
 		return nil, err
+	}
+	if f.named != nil {
+		f.named[filepath.ToSlash(filepath.Clean(e.path))] = true
 	}
 	return e, file.Close()
 }

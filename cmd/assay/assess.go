@@ -20,6 +20,7 @@ import (
 	"assay/internal/evidence"
 	"assay/internal/model/ort"
 	"assay/internal/report"
+	"assay/internal/signing"
 	"assay/internal/system"
 )
 
@@ -28,12 +29,14 @@ type systemFlags struct {
 	path, library string
 	workers       int
 	format        string
+	admission     admission
 }
 
 func (f *systemFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.library, "library", "", "the ONNX Runtime library, where it is not found by itself")
 	c.Flags().IntVar(&f.workers, "workers", 0, "shards at once (as many as there are processors); results do not depend on it")
 	c.Flags().StringVar(&f.format, "format", "text", "of the result: text or json")
+	f.admission.add(c)
 }
 
 // description is the path of the description that an argument means: a file, or the one
@@ -54,6 +57,7 @@ type bench struct {
 	system  *system.System
 	catalog *catalog.Catalog
 	engine  *assess.Engine
+	despite []report.Override // what is opened although the scan finds something in it
 	close   func()
 }
 
@@ -71,8 +75,8 @@ func openSystem(path string) (*system.System, *catalog.Catalog, error) {
 	return s, c, err
 }
 
-// prepare opens a description and its catalogues.
-func (f *systemFlags) prepare(u *ui) (*bench, error) {
+// prepare opens a description and its catalogues, and has its models scanned.
+func (f *systemFlags) prepare(ctx context.Context, u *ui) (*bench, error) {
 	if err := checkFormat(f.format); err != nil {
 		return nil, err
 	}
@@ -83,9 +87,13 @@ func (f *systemFlags) prepare(u *ui) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	testers, closing := builtin.Testers(s, f.library)
+	despite, err := f.admission.system(ctx, u, f.path, s)
+	if err != nil {
+		return nil, err
+	}
+	testers, closing := builtin.Testers(s, f.library, clock)
 	e := &assess.Engine{Testers: testers, Workers: cmp.Or(f.workers, runtime.NumCPU()), Progress: u.assessing}
-	return &bench{s, c, e, closing}, nil
+	return &bench{s, c, e, despite, closing}, nil
 }
 
 // plan opens the models and data.
@@ -95,7 +103,11 @@ func (b *bench) plan(ctx context.Context, f *systemFlags, set assess.Setting) (*
 		return nil, err
 	}
 	set.Description, set.Now = f.path, clock
-	return b.engine.New(ctx, b.system, b.catalog, set)
+	a, err := b.engine.New(ctx, b.system, b.catalog, set)
+	if err == nil {
+		a.Plan.Catalogue.Overrides = append(a.Plan.Catalogue.Overrides, b.despite...)
+	}
+	return a, err
 }
 
 // clock is the time, or the one that SOURCE_DATE_EPOCH fixes, as for reproducible builds.
@@ -135,7 +147,7 @@ func planCommand(u *ui) *cobra.Command {
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			f.path = description(args)
-			b, err := f.prepare(u)
+			b, err := f.prepare(c.Context(), u)
 			if err != nil {
 				return err
 			}
@@ -234,7 +246,7 @@ invalid, 3 the description or what it names cannot be used.`,
 }
 
 func (f *systemFlags) assess(ctx context.Context, u *ui, folder, keyPath string) error {
-	b, err := f.prepare(u)
+	b, err := f.prepare(ctx, u)
 	if err != nil {
 		return err
 	}
@@ -320,7 +332,7 @@ func (u *ui) outcome(o assay.Outcome) string {
 }
 
 // key opens the user's signing key, and says so where it made one.
-func (u *ui) key(path string) (*evidence.Key, error) {
+func (u *ui) key(path string) (*signing.Key, error) {
 	if path == "" {
 		folder, err := os.UserConfigDir()
 		if err != nil {
@@ -328,7 +340,7 @@ func (u *ui) key(path string) (*evidence.Key, error) {
 		}
 		path = filepath.Join(folder, "assay", "key.pem")
 	}
-	key, created, err := evidence.OpenKey(path)
+	key, created, err := signing.OpenKey(path)
 	if created {
 		u.note("made a signing key, %s: keep it to yourself, and give its public half (key.pub.pem of any run) to those who verify", path)
 	}

@@ -5,7 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math/rand/v2"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +16,7 @@ import (
 	"assay/internal/builtin"
 	"assay/internal/dataset"
 	"assay/internal/method"
+	"assay/internal/method/evasion"
 	"assay/internal/method/target"
 	"assay/internal/model"
 	"assay/internal/stat"
@@ -25,6 +26,7 @@ import (
 // attackFlags are the flags of assay attack.
 type attackFlags struct {
 	data               dataFlags
+	admission          admission
 	model, method, out string
 	norm, unit, loss   string
 	eps                float64
@@ -32,7 +34,10 @@ type attackFlags struct {
 	threads            int
 	seed               uint64
 	format             string
+	family             method.Family // that the attacker is held to instead of a norm
 	settings           builtin.Settings
+	transfer           transferFlags
+	text               textFlags
 	given              []string // of the settings, by their flags
 }
 
@@ -54,6 +59,10 @@ it left unbroken. Its losses that compare three or four scores give way to the
 margin between two where a model has fewer classes. All gradients are those of
 logits, where a model makes probabilities of them at its end.
 
+A model of texts is attacked with --tokenizer, by methods of its own (see
+--method): up to --words of a text's words are replaced by --synonyms or by words
+near them in --embeddings, or misspelt by --edits. There is no eps then.
+
 What an attack does not find is no proof that it is not there: assay assess also
 checks whether the attack could have found it.`,
 		Example: `  assay attack --model model.onnx --data examples/diagnosis/breast_cancer.csv --label diagnosis --method pgd --unit std --eps 0.3
@@ -61,35 +70,45 @@ checks whether the attack could have found it.`,
   assay attack --model digits.onnx --data test.npz --method square --norm L2 --eps 1.5 --queries 2000 --out examples.npz`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			for _, name := range []string{"steps", "step-size", "restarts", "loss", "queries", "draws"} {
+			for _, name := range []string{"steps", "step-size", "restarts", "loss", "queries", "draws", "searches"} {
 				if c.Flags().Changed(name) {
 					f.given = append(f.given, name)
 				}
+			}
+			if f.text.tokenizer != "" {
+				return f.runText(c, u)
+			}
+			if err := f.text.unused(c); err != nil {
+				return err
 			}
 			return f.run(c.Context(), u)
 		},
 	}
 	f.data.add(c)
+	f.transfer.add(c)
+	f.text.add(c)
+	f.admission.add(c)
 	s := c.Flags()
 	s.StringVar(&f.model, "model", "", "the ONNX model")
 	s.StringVar(&f.data.labelFile, "labels", "", "a file of labels beside the data (IDX or NPY), as --label-file")
-	s.StringVar(&f.method, "method", "", methodNames())
-	s.StringVar(&f.norm, "norm", string(method.Linf), "of the perturbation: Linf or L2")
-	s.Float64Var(&f.eps, "eps", 0, "the largest perturbation")
+	s.StringVar(&f.method, "method", "", methodNames()+"; of texts: "+strings.Join(builtin.TextMethodNames(), ", "))
+	s.StringVar(&f.norm, "norm", "", "of the perturbation: Linf, L2, L1 or L0 (how many numbers change, of images pixels); the first of these that the method can search in")
+	s.Float64Var(&f.eps, "eps", 0, "the largest perturbation; for corruptions the highest level, for a patch its share of the area, for rotations a part of 30° and a tenth of the image")
 	s.StringVar(&f.unit, "unit", string(method.Raw), "of eps: raw (the data's own), range or std (of each feature)")
 	s.IntVar(&f.groups, "groups", 0, "how many categorical features may change, beside eps")
-	s.IntVar(&f.settings.Steps, "steps", 0, "of pgd (40), and of apgd-ce, apgd-dlr, apgd-t and fab-t (100)")
+	s.IntVar(&f.settings.Steps, "steps", 0, "of pgd and transfer (40), of apgd-ce, apgd-dlr, apgd-t and fab-t (100), deepfool and min-norm (50), cw (10000), ead (1000), and of what universal (500) and patch (200) learn")
 	s.Float64Var(&f.settings.Step, "step-size", 0, "of pgd, as a part of eps (2.5 by the steps)")
-	s.IntVar(&f.settings.Restarts, "restarts", 0, "of pgd (2), and of apgd-ce, apgd-dlr and apgd-t (1)")
+	s.IntVar(&f.settings.Restarts, "restarts", 0, "of pgd (2), of transfer (4), and of apgd-ce, apgd-dlr and apgd-t (1)")
 	s.StringVar(&f.loss, "loss", "", "of pgd: cross-entropy, margin or dlr (cross-entropy)")
-	s.IntVar(&f.settings.Queries, "queries", 0, "for each unit, of square and hopskipjump (5000)")
-	s.IntVar(&f.settings.Draws, "draws", 0, "for each unit, of noise (1000)")
+	s.IntVar(&f.settings.Queries, "queries", 0, "for each unit, of square and hopskipjump (5000), rays and sparse-rs (10000)")
+	s.IntVar(&f.settings.Draws, "draws", 0, "for each unit, of noise (1000) and rotation-draws (10)")
+	s.IntVar(&f.settings.Searches, "searches", 0, "of cw and ead (9), and of min-norm (10)")
 	s.IntVar(&f.n, "n", 1000, "how many records to attack, drawn at random; all where there are fewer")
 	s.Uint64Var(&f.seed, "seed", 0, "of everything that is drawn at random")
 	s.IntVar(&f.threads, "threads", 0, "processors to use (all)")
 	s.StringVar(&f.out, "out", "", "an NPZ file for the adversarial examples, as records of the data")
 	s.StringVar(&f.format, "format", "text", "of the result: text or json")
-	for _, name := range []string{"model", "method", "eps"} {
+	for _, name := range []string{"model", "method"} {
 		c.MarkFlagRequired(name)
 	}
 	return c
@@ -109,7 +128,7 @@ func methodNames() string {
 // attackReport is the result of an attack, for programs.
 type attackReport struct {
 	Method         string       `json:"method"`
-	Norm           method.Norm  `json:"norm"`
+	Norm           method.Norm  `json:"norm"` // or the transformations that the attacker is held to
 	Eps            float64      `json:"eps"`
 	N              int          `json:"n"`
 	CleanAccuracy  float64      `json:"clean_accuracy"`
@@ -117,7 +136,9 @@ type attackReport struct {
 	Lower          float64      `json:"lower"`
 	Upper          float64      `json:"upper"`
 	Queries        int          `json:"queries"`
+	Extraction     int          `json:"extraction_queries,omitempty"` // that went into surrogates, once for all units
 	Seconds        float64      `json:"seconds"`
+	Curve          []curvePoint `json:"curve,omitempty"` // of methods that look for the nearest adversarial example
 	Units          []attackUnit `json:"units"`
 }
 
@@ -128,6 +149,9 @@ type attackUnit struct {
 
 	BrokenBy string   `json:"broken_by,omitempty"` // the method
 	Distance *float64 `json:"distance,omitempty"`  // of its example from the input, in the norm and unit
+
+	Nearest    *float64  `json:"nearest,omitempty"`    // the distance of the nearest adversarial example, beyond eps too, of methods that look for it
+	Parameters []float64 `json:"parameters,omitempty"` // of the transformation that made its example
 }
 
 // attackConfidence is that of the bounds of the robust accuracy.
@@ -138,7 +162,7 @@ func (f *attackFlags) run(ctx context.Context, u *ui) error {
 		return err
 	}
 	started := time.Now()
-	m, err := onnx.Open(f.model)
+	m, err := f.admission.open(ctx, u, f.model)
 	if err != nil {
 		return err
 	}
@@ -151,6 +175,12 @@ func (f *attackFlags) run(ctx context.Context, u *ui) error {
 		return fmt.Errorf("%s: %w", f.model, err)
 	}
 	defer t.Close()
+	if f.method == "transfer" {
+		defer f.transfer.close()
+		if f.settings.Surrogates, err = f.surrogates(ctx, u, t, records); err != nil {
+			return err
+		}
+	}
 	attack, err := f.prepare(u, t, records)
 	if err != nil {
 		return err
@@ -160,7 +190,7 @@ func (f *attackFlags) run(ctx context.Context, u *ui) error {
 	if err != nil {
 		return err
 	}
-	report, err := f.report(results, time.Since(started))
+	report, err := f.report(attack, results, time.Since(started))
 	if err != nil {
 		return err
 	}
@@ -187,15 +217,21 @@ func (f *attackFlags) check() error {
 	if f.threads < 0 {
 		return usagef("--threads %d: give the number of processors, or 0 for all", f.threads)
 	}
-	if !slices.Contains(method.Norms(), method.Norm(f.norm)) {
-		return usagef("--norm %s: use Linf or L2", f.norm)
+	if f.norm != "" && !slices.Contains(method.Norms(), method.Norm(f.norm)) {
+		return usagef("--norm %s: use Linf, L2, L1 or L0", f.norm)
 	}
 	if !slices.Contains(method.Scalings(), method.Scaling(f.unit)) {
 		return usagef("--unit %s: use raw, range or std", f.unit)
 	}
+	if err := f.transfer.check(f.method); err != nil {
+		return err
+	}
 	f.settings.Loss = model.Loss(f.loss)
-	_, err := builtin.Find(f.method, f.settings, f.given)
-	return err
+	chosen, err := builtin.Find(f.method, f.settings, f.given)
+	if err != nil {
+		return err
+	}
+	return f.hold(chosen)
 }
 
 // read reads the data by the user's schema, or by that which the model carries.
@@ -222,6 +258,7 @@ type attack struct {
 	attacker method.Attacker
 	methods  []method.Method
 	inputs   []method.Input
+	lessons  []method.Input // for methods that learn
 	seed     uint64
 	rows     *target.Rows
 	records  *dataset.Dataset
@@ -242,30 +279,36 @@ func (f *attackFlags) prepare(u *ui, t *target.Model, records *dataset.Dataset) 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.data.path, err)
 	}
-	f.settings.Shape, f.settings.Layout = t.Shape, t.Layout
+	f.settings.Norm, f.settings.Shape, f.settings.Layout = method.Norm(f.norm), t.Shape, t.Layout
 	chosen, err := builtin.Find(f.method, f.settings, f.given)
 	if err != nil {
 		return nil, err
 	}
 	a := &attack{target: t.Target, methods: chosen, seed: f.seed, rows: rows, records: records}
-	a.attacker = method.Attacker{Access: chosen[0].Describe().Access, Norm: method.Norm(f.norm), Eps: f.eps, Groups: f.groups}
+	a.attacker = method.Attacker{Access: chosen[0].Describe().Access, Norm: method.Norm(f.norm), Family: f.family, Eps: f.eps, Groups: f.groups}
 	for _, m := range chosen {
 		if needed := m.Describe().Access; needed.Includes(a.attacker.Access) {
 			a.attacker.Access = needed
 		}
 	}
-	if a.attacker.Access == assay.Gradients && t.Gradient == nil {
+	if a.attacker.Access == assay.Gradients && t.Gradient == nil && t.Surrogate == nil {
 		return nil, fmt.Errorf("%s follows gradients, and %s has none: %w", f.method, f.model, t.NoGradient)
 	}
+	a.methods = evasion.Adaptive(t.Target, chosen)
+	if through := evasion.Replaced(t.Target); through != "" {
+		u.note("gradients are followed also through %s, which has none of its own", through)
+	}
+	if t.Random {
+		u.note("the model draws at random: gradients are the mean over %d draws, and most of several draws decide", method.GradientDraws)
+	}
 	a.target.Domain = rows.Domain(domain)
-	order := rand.New(rand.NewPCG(f.seed, 0)).Perm(records.Len())
+	order := f.order(records.Len())
 	for _, i := range order[:min(poolSize, len(order))] {
 		a.target.Pool = append(a.target.Pool, rows.Row(records.Record(i)))
 	}
-	chosenRecords := slices.Clone(order[:min(f.n, len(order))])
-	slices.Sort(chosenRecords)
-	a.inputs = rows.Inputs(records, chosenRecords)
-	if f.eps > 0 && tooFine(a.target.Domain, f.eps) {
+	attacked, learnt := divide(order, f.n, chosen)
+	a.inputs, a.lessons = rows.Inputs(records, attacked), rows.Inputs(records, learnt)
+	if slices.Contains(method.Norms(), a.attacker.Norm) && a.attacker.Norm != method.L0 && f.eps > 0 && tooFine(a.target.Domain, f.eps) {
 		u.note("all numbers that may change are whole, and eps %g is less than 1 of each: nothing can change", f.eps)
 	}
 	return a, nil
@@ -282,11 +325,11 @@ func tooFine(d *method.Domain, eps float64) bool {
 }
 
 func (a *attack) run(ctx context.Context, u *ui) ([]method.Result, error) {
-	return method.Run(ctx, a.target, a.attacker, a.methods, a.inputs, method.Options{Seed: a.seed, UntilBroken: true, Progress: u.units})
+	return method.Run(ctx, a.target, a.attacker, a.methods, a.inputs, method.Options{Seed: a.seed, UntilBroken: true, Lessons: a.lessons, Progress: u.units})
 }
 
-func (f *attackFlags) report(results []method.Result, took time.Duration) (*attackReport, error) {
-	r := &attackReport{Method: f.method, Norm: method.Norm(f.norm), Eps: f.eps, N: len(results), Seconds: took.Seconds(), Units: []attackUnit{}}
+func (f *attackFlags) report(a *attack, results []method.Result, took time.Duration) (*attackReport, error) {
+	r := &attackReport{Method: f.method, Norm: f.budget(), Eps: f.eps, N: len(results), Extraction: f.transfer.spent, Seconds: took.Seconds(), Units: []attackUnit{}}
 	correct, robust := 0, 0
 	for _, unit := range results {
 		if unit.Correct {
@@ -299,11 +342,12 @@ func (f *attackFlags) report(results []method.Result, took time.Duration) (*atta
 		for _, m := range unit.Methods {
 			r.Queries += m.Queries
 			if m.Success {
-				out.BrokenBy, out.Distance = m.Method, &m.Distance
+				out.BrokenBy, out.Distance, out.Parameters = m.Method, &m.Distance, m.Parameters
 			}
 		}
 		r.Units = append(r.Units, out)
 	}
+	r.addNearest(a.methods, results)
 	n := float64(r.N)
 	r.CleanAccuracy, r.RobustAccuracy = float64(correct)/n, float64(robust)/n
 	bounds, err := stat.ClopperPearson(robust, r.N, attackConfidence)
@@ -331,14 +375,24 @@ func (r *attackReport) brokenBy() string {
 
 // attacked prints the result of an attack.
 func (u *ui) attacked(f *attackFlags, r *attackReport) {
-	u.row("attack", "%s, %s up to %g (%s)", r.Method, r.Norm, r.Eps, f.unit)
+	if f.family != nil || r.Norm == method.Patch {
+		u.row("attack", "%s, %s up to %g", r.Method, r.Norm, r.Eps)
+	} else {
+		u.row("attack", "%s, %s up to %g (%s)", r.Method, r.Norm, r.Eps, f.unit)
+	}
 	u.row("units", "%d of %s", r.N, f.data.path)
 	u.row("clean", "accuracy %s", percent(r.CleanAccuracy))
 	u.row("robust", "accuracy %s, between %s and %s at 95 %% confidence", percent(r.RobustAccuracy), percent(r.Lower), percent(r.Upper))
 	if text := r.brokenBy(); text != "" {
 		u.row("broken", "%s", text)
 	}
+	if r.Curve != nil && !math.IsInf(r.medianNearest(), 0) {
+		u.row("nearest", "adversarial example at %.4g in the median", r.medianNearest())
+	}
 	u.row("queries", "%d, in %.1f s", r.Queries, r.Seconds)
+	if r.Extraction > 0 {
+		u.row("extraction", "%d queries before, once for all units", r.Extraction)
+	}
 	if f.out != "" {
 		u.row("written", "%s", f.out)
 	}

@@ -221,10 +221,6 @@ func (p page) list(title string, items []string) {
 
 // proposal prints a criterion that the catalogue proposes.
 func (p page) proposal(c *catalog.Catalog, d proposal) error {
-	a, err := c.Attacker(d.Attacker)
-	if err != nil {
-		return err
-	}
 	var modalities []string
 	for _, m := range d.Modalities {
 		modalities = append(modalities, string(m))
@@ -236,15 +232,31 @@ func (p page) proposal(c *catalog.Catalog, d proposal) error {
 		p.text("  cost       ", fmt.Sprintf("%s, which takes %d units at least to show", cost, d.Plan.Costs[i].Least))
 	}
 	p.text("  checks     ", strings.Join(d.Criterion.Checks, ", "))
+	text, err := reach(c, d)
+	if err != nil {
+		return err
+	}
+	p.text("  attacker   ", text)
+	p.text("  why        ", d.Why)
+	return nil
+}
+
+// reach says what the attacker of a proposal can do.
+func reach(c *catalog.Catalog, d proposal) (string, error) {
+	if d.Attacker == "" {
+		return "whoever can change files before they are loaded.", nil
+	}
+	a, err := c.Attacker(d.Attacker)
+	if err != nil {
+		return "", err
+	}
 	var within []string
 	for _, m := range d.Modalities {
 		for _, w := range a.Within(m) {
 			within = append(within, fmt.Sprintf("%s eps %g (%s)", w.Norm, w.Eps, m))
 		}
 	}
-	p.text("  attacker   ", fmt.Sprintf("%s: %s Sees %s, asks up to %d times a unit, changes it within %s of the range.", a.ID, a.Text, a.Access, a.Queries, strings.Join(within, ", ")))
-	p.text("  why        ", d.Why)
-	return nil
+	return fmt.Sprintf("%s: %s Sees %s, asks up to %d times a unit, changes it within %s of the range.", a.ID, a.Text, a.Access, a.Queries, strings.Join(within, ", ")), nil
 }
 
 // ids prints ids by catalogue.

@@ -9,7 +9,6 @@ import (
 
 	"assay/internal/method/target"
 	"assay/internal/train"
-	"assay/onnx"
 	"assay/onnx/autodiff"
 )
 
@@ -17,6 +16,7 @@ func gradientCommand(u *ui) *cobra.Command {
 	var data dataFlags
 	var path, format string
 	var n int
+	var admission admission
 	c := &cobra.Command{
 		Use:   "gradient --model MODEL.onnx --data DATA",
 		Short: "Check whether a model is differentiable, and its gradient right",
@@ -30,6 +30,7 @@ not see what the model does there. The exit code is 1 where the check fails.`,
 		Args:    cobra.NoArgs,
 	}
 	data.add(c)
+	admission.add(c)
 	c.Flags().StringVar(&path, "model", "", "the ONNX model")
 	c.Flags().IntVar(&n, "n", 3, "how many examples, from the first on")
 	c.Flags().StringVar(&format, "format", "text", "of the result: text or json")
@@ -41,7 +42,7 @@ not see what the model does there. The exit code is 1 where the check fails.`,
 		if n < 1 {
 			return usagef("--n %d: at least one example is needed", n)
 		}
-		m, err := onnx.Open(path)
+		m, err := admission.open(c.Context(), u, path)
 		if err != nil {
 			return err
 		}

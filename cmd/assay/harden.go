@@ -2,63 +2,104 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"assay/internal/method"
-	"assay/internal/solution/advtrain"
-	"assay/internal/train"
+	"assay/internal/builtin"
+	"assay/internal/certificate"
+	"assay/internal/solution/refusal"
 )
 
-// hardenFlags say against which attacker a model is hardened.
-type hardenFlags struct {
-	by, norm, unit string
-	eps            float64
-	groups, steps  int
+// hardenCommand has a command of its own for each solution.
+func hardenCommand(u *ui) *cobra.Command {
+	parts := map[string]func(*ui) *cobra.Command{
+		"pgd": pgdCommand, "trades": tradesCommand, "smoothing": smoothingCommand,
+		"squeezing": squeezingCommand, "knn": knnCommand, "mahalanobis": mahalanobisCommand,
+		"rejection": rejectionCommand, "randomisation": randomisationCommand, "ensemble": ensembleCommand,
+	}
+	c := &cobra.Command{
+		Use:   "harden SOLUTION",
+		Short: "Make a model that withstands attacks, or notices them",
+		Long: `Make a model that withstands attacks, or notices them, and measure what that costs.
+
+What is written is one ONNX model, with what its graph cannot say in its metadata, so that
+whatever attacks it attacks the whole of it. Whether it is good enough is another
+question, which assay assess answers: some solutions are known to be weak.
+
+` + solutionNames(),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return usagef("there is no solution %q: use one of %s", args[0], strings.Join(solutionList(), ", "))
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	for _, s := range builtin.Solutions() {
+		one := parts[s.Name](u)
+		one.Short = s.Summary
+		c.AddCommand(one)
+	}
+	return c
 }
 
-func (f *hardenFlags) add(c *cobra.Command) {
-	s := c.Flags()
-	s.StringVar(&f.by, "harden", "", "train on what an attack makes of the examples: pgd (adversarial training)")
-	s.StringVar(&f.norm, "norm", string(method.Linf), "of the attack's perturbations: Linf or L2")
-	s.Float64Var(&f.eps, "eps", 0, "the attack's largest perturbation")
-	s.StringVar(&f.unit, "unit", string(method.Raw), "of eps: raw (the data's own), range or std (of each feature)")
-	s.IntVar(&f.groups, "groups", 0, "how many categorical features the attack may change, beside eps")
-	s.IntVar(&f.steps, "harden-steps", 7, "of the attack on each batch")
+func solutionList() []string {
+	var names []string
+	for _, s := range builtin.Solutions() {
+		names = append(names, s.Name)
+	}
+	return names
 }
 
-func (f *hardenFlags) check() error {
-	switch {
-	case f.by == "" && f.eps != 0:
-		return usagef("--eps is for --harden pgd")
-	case f.by != "" && f.by != "pgd":
-		return usagef("--harden %s: use pgd", f.by)
-	case f.by != "" && f.eps == 0:
-		return usagef("--harden pgd needs --eps, the largest perturbation to withstand")
+// solutionNames lists the solutions with their cells and references.
+func solutionNames() string {
+	text := ""
+	for _, s := range builtin.Solutions() {
+		var cells []string
+		for _, c := range s.Cells {
+			cells = append(cells, c.String())
+		}
+		text += fmt.Sprintf("  %-14s %s\n                 (%s)\n", s.Name, strings.Join(cells, ", "), s.Reference)
 	}
-	return nil
+	return text
 }
 
-// prepare makes the training one against the attacker.
-func (f *hardenFlags) prepare(s *split, o *train.Options) error {
-	if f.by == "" {
-		return nil
-	}
-	domain, err := method.DomainOf(s.schema, s.statistics, method.Scaling(f.unit))
-	if err != nil {
-		return fmt.Errorf("--harden: %w", err)
-	}
-	a := &advtrain.Attacker{Domain: domain, Norm: method.Norm(f.norm), Eps: f.eps, Groups: f.groups, Steps: f.steps}
-	if err := a.Validate(); err != nil {
-		return err
-	}
-	o.Perturb, o.Recipe = a.Perturb, a.Recipe()
-	return nil
+// hardening is what was done to a model, and what it costs.
+type hardening struct {
+	Solution  string `json:"solution"`
+	Reference string `json:"reference"`
+	Hardened  string `json:"hardened"` // how
+
+	Threshold *refusal.Threshold  `json:"threshold,omitempty"` // above which it refuses
+	Cost      *cost               `json:"cost,omitempty"`      // on records to test on
+	Certified []certificate.Point `json:"certified,omitempty"`
 }
 
-func (f *hardenFlags) String() string {
-	if f.by == "" {
-		return ""
+func newHardening(solution, how string) *hardening {
+	all := builtin.Solutions()
+	i := slices.IndexFunc(all, func(s builtin.Solution) bool { return s.Name == solution })
+	return &hardening{Solution: solution, Reference: all[i].Reference, Hardened: how}
+}
+
+// hardened prints what a solution gave.
+func (u *ui) hardened(h *hardening) {
+	if t := h.Threshold; t != nil {
+		u.row("threshold", "%.4g, above which %d of %d records are refused; of others like them at most %s at %s confidence",
+			t.Value, t.Refused, t.N, percent(t.Upper), percent(t.Confidence))
 	}
-	return fmt.Sprintf("against %s, %s up to %g (%s), %d steps", f.by, f.norm, f.eps, f.unit, f.steps)
+	if c := h.Cost; c != nil {
+		u.row("clean", "accuracy %s, between %s and %s at 95 %% confidence, on %d records", percent(c.Accuracy), percent(c.Lower), percent(c.Upper), c.N)
+		if c.Refuses {
+			u.row("refused", "%d of %d", c.Refused, c.N)
+		}
+		if c.Without != nil {
+			u.row("cost", "%.2f points of clean accuracy (%s without), at most %.2f at 95 %% confidence", 100*(*c.Without-c.Accuracy), percent(*c.Without), 100*c.LostUpper)
+		}
+	}
+	for _, p := range h.Certified {
+		u.row("certified", "accuracy %s at L2 radius %.4g, between %s and %s at 95 %% confidence", percent(p.Accuracy), p.Radius, percent(p.Interval.Lower), percent(p.Interval.Upper))
+	}
+	u.row("reference", "%s", h.Reference)
 }

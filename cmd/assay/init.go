@@ -84,7 +84,7 @@ func (f *initFlags) run(ctx context.Context, u *ui, folder string) error {
 	if len(f.data) > 0 {
 		data = f.data
 	}
-	s, err := look(ctx, folder, models, data)
+	s, err := look(ctx, u, folder, models, data)
 	if err != nil {
 		return err
 	}

@@ -50,17 +50,24 @@ func execute(ctx context.Context, args []string, u *ui) (err error) {
 	root.SetOut(u.streams.Out)
 	root.SetErr(u.streams.Err)
 	root.AddCommand(initCommand(u), planCommand(u), assessCommand(u), verifyCommand(u), rerunCommand(u), reportCommand(u),
-		scanCommand(u), explainCommand(u), catalogCommand(u), attackCommand(u), trainCommand(u), gradientCommand(u), versionCommand(u))
+		scanCommand(u), explainCommand(u), catalogCommand(u), attackCommand(u), extractCommand(u), trainCommand(u), hardenCommand(u), gradientCommand(u), versionCommand(u))
+	root.AddCommand(signCommand(u), verifyModelCommand(u), pinCommand(u), convertCommand(u), bomCommand(u))
 	running := false
-	for _, c := range root.Commands() {
-		run := c.RunE
-		c.RunE = func(c *cobra.Command, args []string) error {
-			running = true
-			return run(c, args)
-		}
-	}
+	watch(root, func() { running = true })
 	if err = root.ExecuteContext(ctx); err != nil && !running {
 		return assay.WithCode(assay.CodeUsage, err) // the arguments did not get as far as a command
 	}
 	return err
+}
+
+// watch has a function called before each command below one runs.
+func watch(parent *cobra.Command, begun func()) {
+	for _, c := range parent.Commands() {
+		run := c.RunE
+		c.RunE = func(c *cobra.Command, args []string) error {
+			begun()
+			return run(c, args)
+		}
+		watch(c, begun)
+	}
 }

@@ -86,3 +86,27 @@ func (u *ui) files(done, total int, path string) {
 	u.bar.Describe(fmt.Sprintf("file %d/%d", done, total))
 	u.bar.Set(done)
 }
+
+// bytes shows how much of what is hashed is done.
+func (u *ui) bytes(done, total int64) {
+	const mega = 1 << 20
+	now := time.Now()
+	if u.started.IsZero() {
+		u.started, u.line = now, now
+	}
+	if now.Sub(u.started) < quiet || total == 0 {
+		return
+	}
+	if !u.terminal {
+		if now.Sub(u.line) >= quiet && done < total {
+			u.line = now
+			u.note("%d of %d MB", done/mega, total/mega)
+		}
+		return
+	}
+	if u.bar == nil {
+		u.bar = u.newBar(1000)
+	}
+	u.bar.Describe(fmt.Sprintf("%d/%d MB", done/mega, total/mega))
+	u.bar.Set(int(float64(done) / float64(total) * 1000))
+}

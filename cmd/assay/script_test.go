@@ -13,6 +13,7 @@ import (
 
 	"assay/internal/model/ort"
 	"assay/internal/model/remote/remotetest"
+	"assay/internal/signing"
 )
 
 func TestMain(m *testing.M) {
@@ -30,15 +31,33 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	keys := newKeys(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("EXAMPLES", filepath.Join(root, "examples"))
+			e.Setenv("KEYS", keys)
 			e.Setenv(ort.LibraryVariable, library(root))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "reviews": reviews},
 	})
+}
+
+// newKeys makes a folder with two keys, each with its public half.
+func newKeys(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	for _, name := range []string{"release", "stranger"} {
+		key, _, err := signing.OpenKey(filepath.Join(folder, name+".pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, name+".pub.pem"), key.Public().PEM(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
 }
 
 // library is where the scripts, which run in folders of their own, find ONNX Runtime.

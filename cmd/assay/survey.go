@@ -15,7 +15,6 @@ import (
 	"assay/internal/method/target"
 	"assay/internal/model"
 	"assay/internal/system"
-	"assay/onnx"
 )
 
 // survey is what there is in a folder for a description of a system.
@@ -91,11 +90,11 @@ func search(ctx context.Context, folder string) (models, data []string, err erro
 
 // look opens models and data, and finds out which fit together. What cannot be used is
 // left out with the reason.
-func look(ctx context.Context, folder string, models, data []string) (*survey, error) {
+func look(ctx context.Context, u *ui, folder string, models, data []string) (*survey, error) {
 	s := &survey{Models: []foundModel{}, Data: []foundData{}, LeftOut: []leftOut{}}
 	names := map[string]bool{}
 	for _, path := range models {
-		m, err := lookAtModel(path)
+		m, err := lookAtModel(ctx, u, path)
 		if err != nil {
 			s.LeftOut = append(s.LeftOut, leftOut{path, err.Error()})
 			continue
@@ -120,8 +119,8 @@ func look(ctx context.Context, folder string, models, data []string) (*survey, e
 	return s, nil
 }
 
-func lookAtModel(path string) (foundModel, error) {
-	m, err := onnx.Open(path)
+func lookAtModel(ctx context.Context, u *ui, path string) (foundModel, error) {
+	m, err := (&admission{}).open(ctx, u, path)
 	if err != nil {
 		return foundModel{}, err
 	}

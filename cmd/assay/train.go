@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,12 +19,12 @@ import (
 
 // trainFlags are the flags of assay train.
 type trainFlags struct {
-	data                 dataFlags
-	harden               hardenFlags
-	testData, testOut    string
+	parts                partFlags
+	solution             trainedSolution // that the model is hardened by; nil for none
+	without              string          // a model to compare the hardened one with
+	admission            admission
 	arch, widths         string
 	out, format, augment string
-	validation, test     float64
 	method, schedule     string
 	standardize          bool
 	options              train.Options
@@ -34,7 +32,6 @@ type trainFlags struct {
 
 func trainCommand(u *ui) *cobra.Command {
 	f := &trainFlags{}
-	o := &f.options
 	c := &cobra.Command{
 		Use:   "train --data DATA --out MODEL.onnx",
 		Short: "Train a model, or train one further",
@@ -44,20 +41,20 @@ The data are split into parts to train on, for validation and to test on. A new
 model takes the data in their own units: it standardizes them itself. A model that
 is given as --arch is trained further as it is.`,
 		Example: `  assay train --data examples/diagnosis/breast_cancer.csv --label diagnosis --out model.onnx
-  assay train --data train-images-idx3-ubyte.gz --arch cnn --augment crop --out digits.onnx
-  assay train --data patients.csv --label outcome --harden pgd --unit std --eps 0.3 --test-out test.csv --out hardened.onnx`,
+  assay train --data train-images-idx3-ubyte.gz --arch cnn --augment crop --out digits.onnx`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if f.method != string(train.AdamW) && !c.Flags().Changed("weight-decay") {
-				f.options.Optimizer.Decay = 1e-4
-			}
-			return f.run(c.Context(), u)
-		},
+		RunE: func(c *cobra.Command, _ []string) error { return f.run(c, u) },
 	}
-	f.data.add(c)
-	f.harden.add(c)
+	f.add(c)
+	return c
+}
+
+// add declares the flags that all trainings have.
+func (f *trainFlags) add(c *cobra.Command) {
+	o := &f.options
+	f.parts.add(c)
+	f.admission.add(c)
 	s := c.Flags()
-	s.StringVar(&f.testData, "test-data", "", "data to test on, instead of a part of --data")
 	s.StringVar(&f.arch, "arch", "mlp", "logistic, mlp, cnn, resnet20, or a MODEL.onnx to train further")
 	s.StringVar(&f.widths, "widths", "", "widths of the layers of mlp (64,32) and cnn (32,32,64,64)")
 	s.IntVar(&o.Epochs, "epochs", 30, "how often to go through the data")
@@ -69,19 +66,14 @@ is given as --arch is trained further as it is.`,
 	s.StringVar(&f.schedule, "schedule", "one-cycle", "of the learning rate: constant, step, cosine or one-cycle")
 	s.Float64Var(&o.Schedule.Warmup, "warmup", 0, "the part of the training in which the learning rate rises")
 	s.StringVar(&f.augment, "augment", "", "change examples at random: crop, flip, noise, or such as crop=4,flip,noise=0.1")
-	s.Float64Var(&f.validation, "validation", 0.1, "the part of the data for validation")
-	s.Float64Var(&f.test, "test", 0.2, "the part of the data to test on")
-	s.StringVar(&f.testOut, "test-out", "", "a file for the part of --data to test on: its lines as they are, of CSV and TSV")
 	s.IntVar(&o.Patience, "patience", 0, "stop after so many epochs without a smaller validation loss, and keep the best weights")
 	s.StringSliceVar(&o.Frozen, "freeze", nil, "weights to leave as they are, by name or pattern")
 	s.BoolVar(&f.standardize, "standardize", true, "let a new model standardize its input")
-	s.Uint64Var(&o.Seed, "seed", 1, "of everything that is drawn at random")
 	s.IntVar(&o.Threads, "threads", 0, "processors to use (all)")
 	s.StringVar(&f.out, "out", "", "the ONNX file to write")
 	s.StringVar(&o.Checkpoint, "checkpoint", "", "a folder for the state after each epoch, from which an interrupted training goes on")
 	s.StringVar(&f.format, "format", "text", "of the result: text or json")
 	c.MarkFlagRequired("out")
-	return c
 }
 
 // outcome is the result of a training, as printed.
@@ -95,31 +87,35 @@ type outcome struct {
 	Epochs   int            `json:"epochs"`
 	Kept     int            `json:"kept"` // the epoch whose weights are kept
 	Resumed  int            `json:"resumed,omitempty"`
-	Hardened string         `json:"hardened,omitempty"` // against which attacker
-	Training train.Score    `json:"training"`           // under that attacker, where there is one
+	Training train.Score    `json:"training"` // as the examples were made for it
 	Valid    *train.Score   `json:"validation,omitempty"`
 	Test     *train.Score   `json:"test,omitempty"`
 	Out      string         `json:"out"`
 	Seconds  float64        `json:"seconds"`
+
+	*hardening // nil where no solution was used
 }
 
-func (f *trainFlags) run(ctx context.Context, u *ui) error {
+func (f *trainFlags) run(c *cobra.Command, u *ui) error {
+	ctx := c.Context()
+	if f.method != string(train.AdamW) && !c.Flags().Changed("weight-decay") {
+		f.options.Optimizer.Decay = 1e-4
+	}
 	if err := f.complete(); err != nil {
 		return err
 	}
 	started := time.Now()
-	m, known, err := f.given()
+	m, known, err := f.given(ctx, u)
 	if err != nil {
 		return err
 	}
-	parts, err := f.read(ctx, known)
+	f.options.Seed = f.parts.seed
+	parts, err := f.parts.read(ctx, known)
 	if err != nil {
 		return err
 	}
-	if f.testOut != "" {
-		if err := f.saveTest(ctx, parts); err != nil {
-			return err
-		}
+	if err := f.parts.saveTest(ctx, parts); err != nil {
+		return err
 	}
 	if m == nil {
 		if m, err = f.build(parts); err != nil {
@@ -131,8 +127,10 @@ func (f *trainFlags) run(ctx context.Context, u *ui) error {
 	if o.Augment, err = augmentation(f.augment, parts.training); err != nil {
 		return err
 	}
-	if err := f.harden.prepare(parts, &o); err != nil {
-		return err
+	if f.solution != nil {
+		if err := f.solution.apply(parts, &o); err != nil {
+			return err
+		}
 	}
 	result, err := train.Run(ctx, m, parts.training, o)
 	u.done()
@@ -157,6 +155,11 @@ func (f *trainFlags) run(ctx context.Context, u *ui) error {
 	if err := target.WriteSchema(result.Model, parts.schema); err != nil {
 		return err
 	}
+	if f.solution != nil {
+		if out.hardening, err = f.hardened(ctx, u, result.Model, parts); err != nil {
+			return err
+		}
+	}
 	if err := result.Model.Save(f.out); err != nil {
 		return err
 	}
@@ -173,40 +176,24 @@ func (f *trainFlags) complete() error {
 	if err := checkFormat(f.format); err != nil {
 		return err
 	}
-	for name, part := range map[string]float64{"validation": f.validation, "test": f.test} {
-		if !(part >= 0 && part < 1) {
-			return usagef("--%s %v: give a part from 0 to 1", name, part)
-		}
-	}
 	o := &f.options
 	o.Optimizer.Method, o.Schedule.Kind = train.Method(f.method), train.ScheduleKind(f.schedule)
 	if o.Optimizer.Method == train.SGD {
 		o.Optimizer.Nesterov = o.Optimizer.Momentum > 0
 	}
-	if f.testData != "" {
-		f.test = 0
+	if err := f.parts.check(); err != nil || f.solution == nil {
+		return err
 	}
-	if f.testOut != "" && f.test == 0 {
-		return usagef("--test-out is for the part of --data to test on, and there is none: give --test, such as 0.2, and no --test-data")
-	}
-	return f.harden.check()
-}
-
-// split is the data in their parts. Validation and test are nil where there are none.
-type split struct {
-	schema                     *dataset.Schema
-	training, validation, test *train.Data
-	statistics                 []dataset.Statistics // of the part to train on
-	held                       []int64              // numbers of the records to test on, ascending
+	return f.solution.check()
 }
 
 // given opens the model to be trained further, nil for a new one, and gives the
 // schema of the data that it was trained on, where it has one.
-func (f *trainFlags) given() (*onnx.Model, *dataset.Schema, error) {
+func (f *trainFlags) given(ctx context.Context, u *ui) (*onnx.Model, *dataset.Schema, error) {
 	if !strings.HasSuffix(f.arch, ".onnx") {
 		return nil, nil, nil
 	}
-	m, err := onnx.Open(f.arch)
+	m, err := f.admission.open(ctx, u, f.arch)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -214,63 +201,11 @@ func (f *trainFlags) given() (*onnx.Model, *dataset.Schema, error) {
 	return m, schema, err
 }
 
-func (f *trainFlags) read(ctx context.Context, known *dataset.Schema) (*split, error) {
-	d, err := f.data.read(ctx, known, false)
-	if err != nil {
-		return nil, err
-	}
-	if d.Y == nil {
-		return nil, fmt.Errorf("%s has no labels: name their column with --label, or their file with --label-file", f.data.path)
-	}
-	s := &split{schema: d.Schema}
-	fractions := []float64{1 - f.validation - f.test}
-	rest := []**train.Data{}
-	for _, part := range []struct {
-		fraction float64
-		to       **train.Data
-	}{{f.validation, &s.validation}, {f.test, &s.test}} {
-		if part.fraction > 0 {
-			fractions, rest = append(fractions, part.fraction), append(rest, part.to)
-		}
-	}
-	indices, err := d.Split(f.options.Seed, fractions...)
-	if err != nil {
-		return nil, err
-	}
-	training := d.Select(indices[0])
-	s.training, s.statistics = train.FromDataset(training), training.Statistics()
-	for i, to := range rest {
-		part := d.Select(indices[i+1])
-		*to = train.FromDataset(part)
-		if to == &s.test {
-			s.held = slices.Sorted(slices.Values(part.Number))
-		}
-	}
-	if f.testData != "" {
-		test := dataFlags{path: f.testData, bad: f.data.bad}
-		held, err := test.read(ctx, d.Schema, false)
-		if err != nil {
-			return nil, err
-		}
-		s.test = train.FromDataset(held)
-	}
-	return s, nil
-}
-
-// saveTest writes the part of the data to test on.
-func (f *trainFlags) saveTest(ctx context.Context, s *split) error {
-	err := writeWhole(f.testOut, func(w io.Writer) error { return dataset.CopyLines(ctx, f.data.path, s.schema, s.held, w) })
-	if err != nil {
-		return fmt.Errorf("--test-out: %w", err)
-	}
-	return nil
-}
-
 // build makes a new network for the data.
 func (f *trainFlags) build(s *split) (*onnx.Model, error) {
 	shape, classes, seed := s.training.Shape, len(s.schema.Label.Classes), f.options.Seed
 	if classes < 2 {
-		return nil, fmt.Errorf("%s has %d classes, and at least two are needed to tell apart", f.data.path, classes)
+		return nil, fmt.Errorf("%s has %d classes, and at least two are needed to tell apart", f.parts.data.path, classes)
 	}
 	widths, err := f.layers()
 	if err != nil {
@@ -299,15 +234,6 @@ func (f *trainFlags) build(s *split) (*onnx.Model, error) {
 		return m, nil
 	}
 	return train.Standardize(m, s.training)
-}
-
-// reshape gives all parts' examples another shape.
-func (s *split) reshape(shape []int) {
-	for _, part := range []*train.Data{s.training, s.validation, s.test} {
-		if part != nil {
-			part.Shape = shape
-		}
-	}
 }
 
 // layers reads --widths.
@@ -365,16 +291,10 @@ func augmentation(text string, d *train.Data) (a train.Augmentation, err error) 
 
 func (f *trainFlags) outcome(s *split, r *train.Result) *outcome {
 	out := &outcome{
-		Data: f.data.path, Shape: s.training.Shape, Classes: s.schema.Label.Classes, Arch: f.arch,
-		Examples: map[string]int{"training": s.training.Len()},
+		Data: f.parts.data.path, Shape: s.training.Shape, Classes: s.schema.Label.Classes, Arch: f.arch,
+		Examples: s.sizes(),
 		Epochs:   len(r.History), Kept: r.Best + 1, Resumed: r.Resumed, Out: f.out,
-		Weights: r.Weights, Hardened: f.harden.String(),
-	}
-	if s.validation != nil {
-		out.Examples["validation"] = s.validation.Len()
-	}
-	if s.test != nil {
-		out.Examples["test"] = s.test.Len()
+		Weights: r.Weights,
 	}
 	kept := r.History[r.Best]
 	out.Training, out.Valid = kept.Training, kept.Validation
@@ -399,7 +319,7 @@ func (u *ui) trained(o *outcome) {
 		text += fmt.Sprintf(", %d of them from the checkpoint", o.Resumed)
 	}
 	u.row("model", "%s", text)
-	if o.Hardened != "" {
+	if o.hardening != nil {
 		u.row("hardened", "%s; the training's figures are under it", o.Hardened)
 	}
 	u.row("training", "%s", score(o.Training))
@@ -408,6 +328,9 @@ func (u *ui) trained(o *outcome) {
 	}
 	if o.Test != nil {
 		u.row("test", "%s", score(*o.Test))
+	}
+	if o.hardening != nil {
+		u.hardened(o.hardening)
 	}
 	u.row("written", "%s, after %.1f s", o.Out, o.Seconds)
 }

@@ -107,7 +107,10 @@ func (u *ui) training(p train.Progress) {
 }
 
 // units shows how many units an attack has gone through.
-func (u *ui) units(done, total int) {
+func (u *ui) units(done, total int) { u.counted("unit", done, total) }
+
+// counted shows how many of a kind some work has gone through.
+func (u *ui) counted(kind string, done, total int) {
 	now := time.Now()
 	if u.started.IsZero() {
 		u.started, u.line = now, now
@@ -119,14 +122,14 @@ func (u *ui) units(done, total int) {
 	if !u.terminal {
 		if now.Sub(u.line) >= quiet && done < total {
 			u.line = now
-			u.note("unit %d of %d, %s left", done, total, left)
+			u.note("%s %d of %d, %s left", kind, done, total, left)
 		}
 		return
 	}
 	if u.bar == nil {
 		u.bar = u.newBar(total)
 	}
-	u.bar.Describe(fmt.Sprintf("unit %d/%d  %s left", done, total, left))
+	u.bar.Describe(fmt.Sprintf("%s %d/%d  %s left", kind, done, total, left))
 	u.bar.Set(done)
 }
 
@@ -141,8 +144,9 @@ func (u *ui) newBar(steps int) *progressbar.ProgressBar {
 		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionClearOnFinish())
 }
 
-// done takes the progress off the terminal.
+// done takes the progress off the terminal. What comes next begins anew.
 func (u *ui) done() {
+	u.started = time.Time{}
 	if u.bar != nil {
 		u.bar.Clear()
 		u.bar = nil

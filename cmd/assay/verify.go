@@ -22,6 +22,7 @@ import (
 	reportjson "assay/internal/report/json"
 	"assay/internal/report/junit"
 	"assay/internal/report/sarif"
+	"assay/internal/signing"
 	"assay/internal/system"
 )
 
@@ -69,7 +70,7 @@ func (f *verifyFlags) verify(folder string) (*assess.Engine, *assess.Recorded, *
 		}
 		return nil, nil, nil, err
 	}
-	testers, _ := builtin.Testers(nil, "")
+	testers, _ := builtin.Testers(nil, "", clock)
 	e := &assess.Engine{Testers: testers}
 	now, err := today(e, folder, f.system)
 	if err != nil {
@@ -80,17 +81,17 @@ func (f *verifyFlags) verify(folder string) (*assess.Engine, *assess.Recorded, *
 }
 
 // trusted opens the keys that are trusted.
-func (f *verifyFlags) trusted() ([]evidence.PublicKey, error) {
-	var trusted []evidence.PublicKey
+func (f *verifyFlags) trusted() ([]signing.PublicKey, error) {
+	var trusted []signing.PublicKey
 	for _, path := range f.keys {
-		key, err := evidence.ReadPublicKey(path)
+		key, err := signing.ReadPublicKey(path)
 		if err != nil {
 			return nil, err
 		}
 		trusted = append(trusted, key)
 	}
 	if config, err := os.UserConfigDir(); err == nil && len(f.keys) == 0 {
-		if key, err := evidence.ReadPublicKey(filepath.Join(config, "assay", "key.pem")); err == nil {
+		if key, err := signing.ReadPublicKey(filepath.Join(config, "assay", "key.pem")); err == nil {
 			trusted = append(trusted, key)
 		}
 	}
@@ -206,7 +207,7 @@ func (f *systemFlags) rerun(ctx context.Context, u *ui, folder string, args []st
 		}
 		units = append(units, n)
 	}
-	b, err := f.prepare(u)
+	b, err := f.prepare(ctx, u)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"assay"
 	"assay/internal/evidence"
 	"assay/internal/report"
+	"assay/internal/signing"
 )
 
 // Recorded is a run folder, read.
@@ -53,7 +54,7 @@ type Verification struct {
 
 // Verify compares a run with its signature, and its decisions with what its records lead
 // to. Now is what the system's description asks for today, nil where it is not at hand.
-func (e *Engine) Verify(r *Recorded, now []PlannedDecision, trusted ...evidence.PublicKey) (*Verification, error) {
+func (e *Engine) Verify(r *Recorded, now []PlannedDecision, trusted ...signing.PublicKey) (*Verification, error) {
 	signed, err := r.Run.Verify(trusted...)
 	if err != nil {
 		return nil, assay.WithCode(assay.CodeEvidence, err)

@@ -38,13 +38,21 @@ type Tester interface {
 	Present(ctx context.Context, t *Test, observed []Observation, controls map[string]json.RawMessage) (*report.Test, error)
 }
 
+// Explainer is a Tester that has more to say of a solution that is inadequate: what a reader must know to understand why. It
+// gives sentences, each with a space before it, from what was recorded alone.
+type Explainer interface {
+	Explain(t *Test, c criteria.Criterion, observed []Observation, controls map[string]json.RawMessage) (string, error)
+}
+
 // Test is what is observed for goals: one model, on one set of data, under attack
 // by one attacker. It names models and data as assay.yaml does.
 type Test struct {
 	ID            string              `json:"id"` // a digest of the rest
 	Vulnerability assay.Vulnerability `json:"vulnerability"`
+	Function      assay.Function      `json:"function,omitempty"` // where it decides what is observed: of tests without an attacker
 	Title         string              `json:"title"`
 	Model         string              `json:"model"`
+	Without       string              `json:"without,omitempty"` // the model without the solution, where the test is of one
 	Data          string              `json:"data"`
 	Attacker      Attacker            `json:"attacker"`
 	Seed          uint64              `json:"seed"`
@@ -53,7 +61,7 @@ type Test struct {
 
 // Attacker is who tests reckon with.
 type Attacker struct {
-	Access  assay.Access `json:"access"`
+	Access  assay.Access `json:"access,omitempty"` // with all else empty where files are changed, and no inputs
 	Norm    string       `json:"norm"`
 	Eps     float64      `json:"eps"`
 	Unit    string       `json:"unit"`              // of eps: raw, range or std

@@ -19,6 +19,7 @@ import (
 	"assay/internal/report"
 	"assay/internal/report/html"
 	"assay/internal/report/json"
+	"assay/internal/signing"
 	"assay/internal/system"
 )
 
@@ -27,7 +28,7 @@ type Setting struct {
 	Description string // path of the system's description
 	Folder      string // of the run; "" for one named after the run, in runs beside the description
 	Program     evidence.Program
-	Key         *evidence.Key
+	Key         *signing.Key
 	Now         func() time.Time
 }
 
@@ -75,9 +76,7 @@ func (a *Assessment) Changed() ([]Locked, error) {
 	return l.Fix(a.Plan.Decisions, a.Setting.Now()), nil
 }
 
-func (a *Assessment) lockPath() string {
-	return filepath.Join(filepath.Dir(a.Setting.Description), lockName)
-}
+func (a *Assessment) lockPath() string { return LockOf(a.Setting.Description) }
 
 // Result is a finished assessment.
 type Result struct {
@@ -184,14 +183,17 @@ func now(clock func() time.Time) time.Time { return clock().UTC().Truncate(time.
 
 // manifest names all that the run rests on.
 func (a *Assessment) manifest() (evidence.Manifest, error) {
-	files, err := inputs(a.System)
+	files, err := inputs(a.System, func(system.File) bool { return true })
 	return evidence.Manifest{Program: a.Setting.Program, Description: a.System.Digest(), Inputs: files, Seed: a.Plan.Seed, Plan: evidence.DigestOf(a.Plan)}, err
 }
 
-// inputs gives the digests of all files that a description names.
-func inputs(s *system.System) (all []evidence.Input, err error) {
+// inputs gives the digests of the files that a description names, as far as they are wanted.
+func inputs(s *system.System, wanted func(system.File) bool) (all []evidence.Input, err error) {
 	for _, f := range s.Files() {
-		bytes, sum, err := digest(s.Path(f.Path))
+		if !wanted(f) {
+			continue
+		}
+		bytes, sum, err := Digest(s.Path(f.Path))
 		if err != nil {
 			return nil, assay.WithCode(assay.CodeInput, fmt.Errorf("%s (%s): %w", f.Path, f.Role, err))
 		}
@@ -203,7 +205,7 @@ func inputs(s *system.System) (all []evidence.Input, err error) {
 // SameInputs refuses a system whose files are not those that a run was made from. What is written
 // in the description beside them may have changed, as far as it still names the same models and data.
 func SameInputs(m evidence.Manifest, s *system.System) error {
-	now, err := inputs(s)
+	now, err := inputs(s, func(system.File) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -217,8 +219,8 @@ func SameInputs(m evidence.Manifest, s *system.System) error {
 	return nil
 }
 
-// digest gives the length and SHA-256 of a file, or of a folder's files by their names.
-func digest(path string) (bytes int64, sum string, err error) {
+// Digest gives the length and SHA-256 of a file, or of a folder's files by their names.
+func Digest(path string) (bytes int64, sum string, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return 0, "", err

@@ -19,8 +19,8 @@ import (
 	"assay"
 	"assay/internal/catalog"
 	"assay/internal/criteria"
-	"assay/internal/evidence"
 	"assay/internal/report"
+	"assay/internal/signing"
 	"assay/internal/system"
 )
 
@@ -133,7 +133,7 @@ type bench struct {
 	folder string
 	engine *Engine
 	coins  *coins
-	key    *evidence.Key
+	key    *signing.Key
 }
 
 func newBench(t testing.TB, description string) *bench {
@@ -144,7 +144,7 @@ func newBench(t testing.TB, description string) *bench {
 		b.write(name, name)
 	}
 	var err error
-	if b.key, _, err = evidence.OpenKey(filepath.Join(t.TempDir(), "key.pem")); err != nil {
+	if b.key, _, err = signing.OpenKey(filepath.Join(t.TempDir(), "key.pem")); err != nil {
 		t.Fatal(err)
 	}
 	b.restart(2)

@@ -74,7 +74,11 @@ func (e *Engine) judge(run *evidence.Run, p *Plan, d *PlannedDecision, void stri
 	if err != nil {
 		return decided, nil, err
 	}
-	checks, err := e.checks(run, t, with)
+	controls, err := e.controlled(run, t)
+	if err != nil {
+		return decided, nil, err
+	}
+	checks, err := e.Testers[t.Vulnerability].Checks(t, with, controls)
 	if err != nil {
 		return decided, nil, err
 	}
@@ -93,6 +97,13 @@ func (e *Engine) judge(run *evidence.Run, p *Plan, d *PlannedDecision, void stri
 		}
 	}
 	decided = criteria.Decide(p.criterion(d), seen, append([]criteria.Check{locked}, checks...), costs)
+	if x, ok := e.Testers[t.Vulnerability].(Explainer); ok && decided.Outcome == assay.Inadequate {
+		more, err := x.Explain(t, d.Criterion, with, controls)
+		if err != nil {
+			return decided, nil, err
+		}
+		decided.Reason += more
+	}
 	if void != "" {
 		decided.Reason = fmt.Sprintf("The evidence is void: %s.", void)
 	}
@@ -110,20 +121,13 @@ func (e *Engine) tester(t *Test) (Tester, error) {
 	return nil, fmt.Errorf("this program has no tests for %s: the run was made by another version", t.Vulnerability)
 }
 
-func (e *Engine) checks(run *evidence.Run, t *Test, seen []Observation) ([]criteria.Check, error) {
+// controlled reads the controls of a test that this program can judge.
+func (e *Engine) controlled(run *evidence.Run, t *Test) (map[string]json.RawMessage, error) {
 	tester, err := e.tester(t)
 	if err != nil {
 		return nil, err
 	}
-	controls, err := controlled(run, tester, t)
-	if err != nil {
-		return nil, err
-	}
-	checks, err := tester.Checks(t, seen, controls)
-	if err != nil {
-		return nil, err
-	}
-	return checks, nil
+	return controlled(run, tester, t)
 }
 
 // costs reads what was observed of a decision's costs: whether the model with the solution, and

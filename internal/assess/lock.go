@@ -12,14 +12,16 @@ import (
 	"time"
 
 	"assay/internal/criteria"
+	"assay/internal/evidence"
 )
 
 // Lock records which criteria were fixed, and when: before any observation. It lies
-// beside assay.yaml, and each run keeps a copy.
+// beside assay.yaml, and each run keeps a copy. It may pin the models and data as well.
 type Lock struct {
-	Schema   string   `json:"schema"`
-	Criteria []Locked `json:"criteria"`
-	Replaced []Locked `json:"replaced,omitempty"` // former criteria; what was observed for them is void
+	Schema    string           `json:"schema"`
+	Criteria  []Locked         `json:"criteria"`
+	Replaced  []Locked         `json:"replaced,omitempty"`  // former criteria; what was observed for them is void
+	Artefacts []evidence.Input `json:"artefacts,omitempty"` // pinned models and data
 }
 
 const lockSchema = "assay-lock/1"

@@ -149,9 +149,13 @@ func (r *resolver) test(d *PlannedDecision, part system.Case, base criteria.Crit
 	if d.Attacker, err = r.attacker(g, attacker); err != nil {
 		return err
 	}
-	d.Test = r.addTest(d, part.Model.Name)
+	without := ""
+	if part.Without != nil && part.Without.Name != part.Model.Name {
+		without = part.Without.Name
+	}
+	d.Test = r.addTest(d, part.Model.Name, without)
 	if part.Without != nil {
-		d.Baseline = r.addTest(d, part.Without.Name)
+		d.Baseline = r.addTest(d, part.Without.Name, "")
 	}
 	return nil
 }
@@ -189,6 +193,12 @@ func (r *resolver) override(g *system.Goal, changes []system.Change) {
 // attacker gives the attacker of a goal: the catalogue's, with what the description replaces.
 func (r *resolver) attacker(g *system.Goal, base *catalog.Attacker) (Attacker, error) {
 	own := g.Attacker
+	if base.ID == "" { // files are changed, and no inputs: there is nothing to bound
+		if own != nil {
+			return Attacker{}, r.system.Mistake(g.At+".attacker", "%s reckons with whoever can change files, which has no bounds: leave it out", g.Goal)
+		}
+		return Attacker{}, nil
+	}
 	if own != nil && own.Profile != "" {
 		profile, err := r.catalog.Attacker(own.Profile)
 		if err != nil {
@@ -241,10 +251,16 @@ func change[T comparable](changes *[]system.Change, field string, value, by *T) 
 }
 
 // addTest gives the id of the test of a model that a decision needs, which others may share.
-func (r *resolver) addTest(d *PlannedDecision, model string) string {
-	t := &Test{Vulnerability: d.Cell.Vulnerability, Model: model, Data: d.Data, Attacker: d.Attacker, Seed: r.system.Seed}
-	t.ID = evidence.DigestOf(t)[:12]
+func (r *resolver) addTest(d *PlannedDecision, model, without string) string {
+	t := &Test{Vulnerability: d.Cell.Vulnerability, Model: model, Without: without, Data: d.Data, Attacker: d.Attacker, Seed: r.system.Seed}
 	t.Title = fmt.Sprintf("%s on %s, %s up to %g", model, d.Data, d.Attacker.Norm, d.Attacker.Eps)
+	if d.Attacker == (Attacker{}) {
+		t.Function = d.Cell.Function
+		t.Title = fmt.Sprintf("%s and %s, %s: %s", model, d.Data, d.Cell.Vulnerability, d.Cell.Function)
+	}
+	untitled := *t
+	untitled.Title = ""
+	t.ID = evidence.DigestOf(untitled)[:12]
 	if r.plan.test(t.ID) == nil {
 		r.plan.Tests = append(r.plan.Tests, t)
 	}

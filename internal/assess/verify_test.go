@@ -15,10 +15,11 @@ import (
 	"assay"
 	"assay/internal/evidence"
 	"assay/internal/report"
+	"assay/internal/signing"
 )
 
 // verified verifies the bench's run, and gives what is wrong with it.
-func (b *bench) verified(trusted ...evidence.PublicKey) *Verification {
+func (b *bench) verified(trusted ...signing.PublicKey) *Verification {
 	b.t.Helper()
 	r, err := Read(b.run())
 	if err != nil {
@@ -48,7 +49,7 @@ func (b *bench) edit(change func(d []report.Decision)) {
 	}
 }
 
-func (b *bench) sign(key *evidence.Key) {
+func (b *bench) sign(key *signing.Key) {
 	b.t.Helper()
 	run, err := evidence.Open(b.run())
 	if err != nil {
@@ -73,11 +74,11 @@ func TestVerifyMakesDecisionsAgain(t *testing.T) {
 	b := newBench(t, twoModels)
 	b.finished()
 	b.edit(func(d []report.Decision) { d[0].Outcome, d[0].Reason = assay.Adequate, "All is well." })
-	stranger, _, err := evidence.OpenKey(filepath.Join(t.TempDir(), "key.pem"))
+	stranger, _, err := signing.OpenKey(filepath.Join(t.TempDir(), "key.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, key := range map[string]*evidence.Key{"owner": b.key, "stranger": stranger} {
+	for name, key := range map[string]*signing.Key{"owner": b.key, "stranger": stranger} {
 		b.sign(key)
 		v := b.verified(b.key.Public())
 		if len(v.Problems) != 1 || v.Problems[0].String() != "decisions.json: the records lead to other decisions" || v.Trusted != (key == b.key) {

@@ -14,6 +14,8 @@ var benchmarks = []benchmark{
 	bounding("resnet20", 20, func() *onnx.Model { return network.ResNet20(3, 32, 32, 10, 1) }),
 	overhead(),
 	attackStep(),
+	autoAttackSpeed(),
+	autoAttackGrowth(),
 	trainingStep(),
 	sequential(0.05),
 	sequential(0.1),
@@ -22,6 +24,9 @@ var benchmarks = []benchmark{
 	scanPickle("small-integers"),
 	scanPickle("records"),
 	scanPickle("arrays"),
+	scanHeader("safetensors"),
+	scanHeader("gguf"),
+	scanTogether(),
 	training(mnist),
 	training(cifar10),
 }

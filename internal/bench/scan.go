@@ -10,23 +10,23 @@ import (
 	"time"
 
 	"assay/internal/scan"
+	"assay/internal/scan/corpus"
 	"assay/internal/scan/formats"
-	"assay/internal/scan/scantest"
 )
 
 // pickled is how large the streams are that scans are measured on.
 const pickled = 32 << 20
 
 // pickles are streams of what large pickles are made of.
-var pickles = map[string]func(p *scantest.Pickle, i int){
-	"numbers": func(p *scantest.Pickle, i int) {
+var pickles = map[string]func(p *corpus.Stream, i int){
+	"numbers": func(p *corpus.Stream, i int) {
 		p.Op('G').Op(binary.BigEndian.AppendUint64(nil, math.Float64bits(float64(i)))...)
 	},
-	"small-integers": func(p *scantest.Pickle, i int) { p.Int(i % 256) },
-	"records": func(p *scantest.Pickle, i int) {
+	"small-integers": func(p *corpus.Stream, i int) { p.Int(i % 256) },
+	"records": func(p *corpus.Stream, i int) {
 		p.Op('}', '(').Text("identifier").Int(i).Text("description").Text(fmt.Sprintf("the record with number %d", i)).Text("score").Float(float64(i)).Op('u')
 	},
-	"arrays": func(p *scantest.Pickle, _ int) { p.Array("numpy.core", 1000) },
+	"arrays": func(p *corpus.Stream, _ int) { p.Array("numpy.core", 1000) },
 }
 
 // scanPickle is the time to hash a stream over that to scan it, on one processor: SHA-256
@@ -58,8 +58,8 @@ func scanPickle(kind string) benchmark {
 }
 
 // stream is a list of elements, in batches as Python's pickler writes them.
-func stream(element func(p *scantest.Pickle, i int)) []byte {
-	p := scantest.New(4)
+func stream(element func(p *corpus.Stream, i int)) []byte {
+	p := corpus.NewStream(4)
 	p.Op(']')
 	for i := 0; p.Len() < pickled; i++ {
 		if i%1000 == 0 {

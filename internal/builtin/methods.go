@@ -21,9 +21,13 @@ type Settings struct {
 	Loss     model.Loss // that gradients are followed of
 	Queries  int        // of a search without gradients
 	Draws    int        // at random
+	Searches int        // one after the other, each of so many steps, for the nearest
 
+	Norm   method.Norm
 	Shape  []int64 // of one row of the model
 	Layout model.Layout
+
+	Surrogates []model.Differentiable // whose gradients are followed in place of the model's
 }
 
 // Method is a method by name.
@@ -41,11 +45,15 @@ func one(m method.Method) []method.Method { return []method.Method{m} }
 // Methods gives all methods, from the weakest to the strongest of each access.
 func Methods() []Method {
 	auto := Settings{Steps: 100, Restarts: 1}
-	return []Method{
+	return append([]Method{
 		{Name: "noise", Summary: "random draws, which learn nothing: what others must be better than", Takes: []string{"draws"},
 			New: func(s Settings) []method.Method { return one(evasion.Noise{Draws: s.Draws}) }},
 		{Name: "hopskipjump", Summary: "follows the boundary by decisions alone", Takes: []string{"queries"},
 			New: func(s Settings) []method.Method { return one(evasion.HopSkipJump{Queries: s.Queries, Draws: 100}) }},
+		{Name: "transfer", Summary: "adversarial examples of surrogates, by their gradients", Takes: []string{"steps", "restarts"}, Usual: Settings{Restarts: 4},
+			New: func(s Settings) []method.Method {
+				return one(evasion.Transfer{Surrogates: s.Surrogates, Steps: s.Steps, Restarts: s.Restarts})
+			}},
 		{Name: "square", Summary: "random search by scores", Takes: []string{"queries"},
 			New: func(s Settings) []method.Method {
 				return one(evasion.Square{Queries: s.Queries, Share: 0.8, Shape: s.Shape, Layout: s.Layout})
@@ -73,8 +81,18 @@ func Methods() []Method {
 				return one(evasion.FAB{Steps: s.Steps, Targets: 9, Nearest: true})
 			}},
 		{Name: "autoattack", Summary: "AutoAttack's standard version: apgd-ce, apgd-t, fab-t and square, until one succeeds",
-			New: func(s Settings) []method.Method { return evasion.AutoAttack(s.Shape, s.Layout) }},
-	}
+			New: func(s Settings) []method.Method { return evasion.AutoAttack(s.Norm, s.Shape, s.Layout) }},
+		{Name: "apgd-ce-eot", Summary: "apgd-ce on the mean of twenty gradients, of models that draw at random", Takes: []string{"steps", "restarts"}, Usual: auto,
+			New: func(s Settings) []method.Method {
+				return one(evasion.APGD{Steps: s.Steps, Restarts: s.Restarts, Loss: model.CrossEntropy, EOT: 20})
+			}},
+		{Name: "apgd-dlr-eot", Summary: "apgd-dlr on the mean of twenty gradients", Takes: []string{"steps", "restarts"}, Usual: auto,
+			New: func(s Settings) []method.Method {
+				return one(evasion.APGD{Steps: s.Steps, Restarts: s.Restarts, Loss: model.DLR, EOT: 20})
+			}},
+		{Name: "autoattack-rand", Summary: "AutoAttack's version for models that draw at random: apgd-ce-eot and apgd-dlr-eot, until one succeeds",
+			New: func(Settings) []method.Method { return evasion.AutoAttackRandom() }},
+	}, further()...)
 }
 
 // Find makes a method by its name, or the methods of an ensemble, which run in order on what is left
@@ -113,7 +131,8 @@ func (s *Settings) complete(usual Settings) error {
 		what        string
 	}{
 		{&s.Steps, cmp.Or(usual.Steps, 40), 1e6, "steps"}, {&s.Restarts, cmp.Or(usual.Restarts, 2), 1e6, "restarts"},
-		{&s.Queries, 5000, 1e9, "queries"}, {&s.Draws, 1000, 1e9, "draws"},
+		{&s.Queries, cmp.Or(usual.Queries, 5000), 1e9, "queries"}, {&s.Draws, cmp.Or(usual.Draws, 1000), 1e9, "draws"},
+		{&s.Searches, cmp.Or(usual.Searches, 10), 100, "searches"},
 	} {
 		if *v.value == 0 {
 			*v.value = v.usual

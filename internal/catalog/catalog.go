@@ -94,11 +94,12 @@ type Goal struct {
 	Why      string     `yaml:"why,omitempty" json:"why,omitempty"`
 }
 
-// Proposal is the criterion that is proposed at a level of risk, and the attacker.
+// Proposal is the criterion that is proposed at a level of risk, and the attacker: none where what an
+// attacker changes is no input, so that there is nothing to bound.
 type Proposal struct {
 	Level      assay.Level        `yaml:"level" json:"level"`
 	Modalities []assay.Modality   `yaml:"modalities,flow" json:"modalities"`
-	Attacker   string             `yaml:"attacker" json:"attacker"`
+	Attacker   string             `yaml:"attacker,omitempty" json:"attacker,omitempty"`
 	Criterion  criteria.Criterion `yaml:"criterion" json:"criterion"`
 	Why        string             `yaml:"why" json:"why"`
 }
@@ -156,7 +157,7 @@ func (c *Catalog) GoalsOf(cell assay.Cell) []*Goal {
 }
 
 // Criterion gives the default criterion of a goal for a kind of data and a level of
-// risk, and the attacker that it means. It is an error where there is none, because
+// risk, and the attacker that it means, if any. It is an error where there is none, because
 // Assay has no method to test it by; the error says what evidence would be needed.
 func (c *Catalog) Criterion(goal string, modality assay.Modality, level assay.Level) (criteria.Criterion, Attacker, error) {
 	g, err := c.Goal(goal)
@@ -166,6 +167,9 @@ func (c *Catalog) Criterion(goal string, modality assay.Modality, level assay.Le
 	for _, d := range g.Defaults {
 		if d.Level != level || !slices.Contains(d.Modalities, modality) {
 			continue
+		}
+		if d.Attacker == "" {
+			return clone(d.Criterion), Attacker{}, nil
 		}
 		a, err := c.Attacker(d.Attacker)
 		if err != nil {

@@ -76,7 +76,7 @@ func TestTestable(t *testing.T) {
 		for _, m := range assay.Modalities() {
 			for _, l := range assay.Levels() {
 				criterion, attacker, err := c.Criterion(g.ID, m, l)
-				if testable := g.ID == "evasion-prevent" && m != assay.Text; testable != (err == nil) {
+				if testable := g.ID == "evasion-prevent" && m != assay.Text || supplied(g.ID); testable != (err == nil) {
 					t.Errorf("%s, %s, %s: %v", g.ID, m, l, err)
 					continue
 				}
@@ -87,15 +87,26 @@ func TestTestable(t *testing.T) {
 					continue
 				}
 				proposed++
+				if supplied(g.ID) {
+					if attacker.ID != "" || !slices.Contains(criterion.Checks, "positive-control") || !slices.Contains(criterion.Checks, "negative-control") {
+						t.Errorf("%s, %s, %s: an attacker with bounds, or no controls", g.ID, m, l)
+					}
+					continue
+				}
 				if len(attacker.Within(m)) == 0 || len(criterion.Checks) < 3 || len(criterion.Costs) == 0 {
 					t.Errorf("%s, %s, %s: no perturbation, checks or costs", g.ID, m, l)
 				}
 			}
 		}
 	}
-	if proposed != 6 {
-		t.Errorf("%d criteria are proposed, want 6", proposed)
+	if proposed != 6+18 {
+		t.Errorf("%d criteria are proposed, want 24", proposed)
 	}
+}
+
+// supplied reports whether a goal is about files, which are changed without bounds.
+func supplied(goal string) bool {
+	return goal == "model-poisoning-prevent" || goal == "model-poisoning-detect"
 }
 
 // TestRisingLevels: a higher level asks more, of an attacker who can do at least as much.

@@ -84,8 +84,11 @@ func (c *Catalog) validateAttacker(a *Attacker) error {
 		return fmt.Errorf("has %d queries: use 1 to %d", a.Queries, maxQueries)
 	}
 	for _, p := range a.Perturbations {
-		if !slices.Contains(assay.Modalities(), p.Modality) || p.Norm != "Linf" && p.Norm != "L2" {
-			return fmt.Errorf("changes %q data in the norm %q: use tabular, image or text, and Linf or L2", p.Modality, p.Norm)
+		if !slices.Contains(assay.Modalities(), p.Modality) || !slices.Contains([]string{"Linf", "L2", "L1", "L0"}, p.Norm) {
+			return fmt.Errorf("changes %q data in the norm %q: use tabular, image or text, and Linf, L2, L1 or L0", p.Modality, p.Norm)
+		}
+		if p.Norm == "L0" && !(p.Eps >= 1) {
+			return fmt.Errorf("has the eps %v in L0: it is how many numbers may change, or pixels, at least 1", p.Eps)
 		}
 		if !(p.Eps > 0) || p.Eps > math.MaxFloat32 || p.Norm == "Linf" && p.Eps > 1 {
 			return fmt.Errorf("has the eps %v in %s: it is a share of a range, above 0", p.Eps, p.Norm)
@@ -178,20 +181,31 @@ func (c *Catalog) validateDefault(d *Proposal) error {
 	if err := filled("why", d.Why); err != nil {
 		return err
 	}
+	if len(d.Modalities) == 0 {
+		return errors.New("names no modalities")
+	}
+	if err := c.validateReach(d); err != nil {
+		return err
+	}
+	if _, err := d.Criterion.Plan(); err != nil {
+		return fmt.Errorf("has a criterion that cannot be used: %w", err)
+	}
+	return nil
+}
+
+// validateReach reports an attacker that there is not, or that cannot change such data.
+func (c *Catalog) validateReach(d *Proposal) error {
+	if d.Attacker == "" {
+		return nil
+	}
 	a, err := c.Attacker(d.Attacker)
 	if err != nil {
 		return fmt.Errorf("has no attacker: %w", err)
-	}
-	if len(d.Modalities) == 0 {
-		return errors.New("names no modalities")
 	}
 	for _, m := range d.Modalities {
 		if len(a.Within(m)) == 0 {
 			return fmt.Errorf("is for %q data, but the attacker %s has no perturbation of such", m, a.ID)
 		}
-	}
-	if _, err := d.Criterion.Plan(); err != nil {
-		return fmt.Errorf("has a criterion that cannot be used: %w", err)
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ func CheckKinds() []CheckKind {
 		{"large-budget-succeeds", "With no limit to the perturbation, nearly everything is broken."},
 		{"converged", "More steps or restarts would not have changed the result by more than a little."},
 		{"gradients-not-masked", "The gradients that attacks follow are not zero, not random and not those of a saturated function."},
+		{"aware-beats-unaware", "What examples found on the model without the solution break, the attack on the whole system does too. It is made where such a model is named."},
 	}
 }
 

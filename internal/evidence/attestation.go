@@ -1,7 +1,6 @@
 package evidence
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -14,29 +13,18 @@ import (
 	"strings"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
+
+	"assay/internal/signing"
 )
 
-// What the envelope and the statement within it are: DSSE, in-toto Statement v1 and
-// the in-toto predicate for the results of tests.
-const (
-	payloadType   = "application/vnd.in-toto+json"
-	statementType = "https://in-toto.io/Statement/v1"
-	predicateType = "https://in-toto.io/attestation/test-result/v0.1"
-)
+// predicateType is the in-toto predicate for the results of tests.
+const predicateType = "https://in-toto.io/attestation/test-result/v0.1"
 
-// Statement is an in-toto statement: these files are the result of that test.
-type Statement struct {
-	Type          string     `json:"_type"`
-	Subject       []Resource `json:"subject"`
-	PredicateType string     `json:"predicateType"`
-	Predicate     TestResult `json:"predicate"`
-}
+// Statement says that these files are the result of that test.
+type Statement = signing.Statement[TestResult]
 
 // Resource names a file by its digest.
-type Resource struct {
-	Name   string            `json:"name"`
-	Digest map[string]string `json:"digest"`
-}
+type Resource = signing.Resource
 
 // TestResult is the predicate. Tests are decisions, by their ids.
 type TestResult struct {
@@ -53,27 +41,19 @@ const publicKeyFile = "key.pub.pem"
 
 // Seal signs all files of the run as they are. The result's configuration is filled
 // with the manifest's inputs.
-func (r *Run) Seal(key *Key, result TestResult) error {
+func (r *Run) Seal(key *signing.Key, result TestResult) error {
 	if err := r.Write(publicKeyFile, key.Public().PEM()); err != nil {
 		return err
 	}
 	result.Configuration = nil
 	for _, in := range r.manifest.Inputs {
-		result.Configuration = append(result.Configuration, Resource{in.Path, map[string]string{"sha256": in.SHA256}})
+		result.Configuration = append(result.Configuration, Resource{Name: in.Path, Digest: map[string]string{"sha256": in.SHA256}})
 	}
 	subjects, err := r.digests()
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(Statement{Type: statementType, Subject: subjects, PredicateType: predicateType, Predicate: result})
-	if err != nil {
-		return err
-	}
-	s, err := dsse.NewEnvelopeSigner(signer{key})
-	if err != nil {
-		return err
-	}
-	envelope, err := s.SignPayload(context.Background(), payloadType, text)
+	envelope, err := signing.Sign(key, subjects, predicateType, result)
 	if err != nil {
 		return err
 	}
@@ -82,15 +62,15 @@ func (r *Run) Seal(key *Key, result TestResult) error {
 
 // decodeEnvelope reads an envelope, which must be written just as Seal writes it:
 // base64 and JSON have many ways to say the same, and only one of them was signed.
-func decodeEnvelope(text []byte, err error) (*dsse.Envelope, error) {
-	var e, again dsse.Envelope
+func decodeEnvelope(text []byte, err error) (*signing.Envelope, error) {
+	var e, again signing.Envelope
 	if err == nil {
 		err = json.Unmarshal(text, &e)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("it cannot be read: %w", err)
 	}
-	again = dsse.Envelope{PayloadType: e.PayloadType, Payload: recode(e.Payload)}
+	again = signing.Envelope{PayloadType: e.PayloadType, Payload: recode(e.Payload)}
 	for _, s := range e.Signatures {
 		again.Signatures = append(again.Signatures, dsse.Signature{KeyID: s.KeyID, Sig: recode(s.Sig)})
 	}
@@ -123,7 +103,7 @@ func (r *Run) digests() ([]Resource, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, Resource{name, map[string]string{"sha256": sum}})
+		all = append(all, Resource{Name: name, Digest: map[string]string{"sha256": sum}})
 	}
 	return all, nil
 }
@@ -173,7 +153,7 @@ type Verification struct {
 
 // Inspect verifies a folder as Verify does. A manifest that cannot be read is a problem of a signed
 // folder, as any other changed file is, and an error where nothing is signed.
-func Inspect(dir string, trusted ...PublicKey) (*Verification, error) {
+func Inspect(dir string, trusted ...signing.PublicKey) (*Verification, error) {
 	r, err := Open(dir)
 	if err == nil {
 		return r.Verify(trusted...)
@@ -192,7 +172,7 @@ func Inspect(dir string, trusted ...PublicKey) (*Verification, error) {
 // Verify compares a run folder with what was signed, file by file. Where the key
 // that signed is none of the trusted ones, the folder's own public key shows only that
 // it is as whoever holds that key left it: Trusted is false then.
-func (r *Run) Verify(trusted ...PublicKey) (*Verification, error) {
+func (r *Run) Verify(trusted ...signing.PublicKey) (*Verification, error) {
 	v := &Verification{}
 	text, err := r.Read(AttestationFile)
 	if errors.Is(err, os.ErrNotExist) {
@@ -208,7 +188,7 @@ func (r *Run) Verify(trusted ...PublicKey) (*Verification, error) {
 		v.Problems = append(v.Problems, Problem{AttestationFile, err.Error()})
 		return v, nil
 	}
-	if err := json.Unmarshal(payload, &v.Statement); err != nil || v.Type != statementType || v.PredicateType != predicateType {
+	if err := json.Unmarshal(payload, &v.Statement); err != nil || v.Type != signing.StatementType || v.PredicateType != predicateType {
 		v.Problems = append(v.Problems, Problem{AttestationFile, "what is signed is no statement about a run"})
 		return v, nil
 	}
@@ -219,20 +199,16 @@ func (r *Run) Verify(trusted ...PublicKey) (*Verification, error) {
 }
 
 // open checks the signature: by a trusted key, else by the one in the folder.
-func (r *Run) open(e *dsse.Envelope, trusted []PublicKey, v *Verification) ([]byte, error) {
-	if e.PayloadType != payloadType {
+func (r *Run) open(e *signing.Envelope, trusted []signing.PublicKey, v *Verification) ([]byte, error) {
+	if e.PayloadType != signing.PayloadType {
 		return nil, fmt.Errorf("it holds %q, not an in-toto statement", e.PayloadType)
 	}
 	keys := slices.Clone(trusted)
-	if own, err := ReadPublicKey(r.path(publicKeyFile)); err == nil {
+	if own, err := signing.ReadPublicKey(r.path(publicKeyFile)); err == nil {
 		keys = append(keys, own)
 	}
 	for i, key := range keys {
-		check, err := dsse.NewEnvelopeVerifier(verifier{key})
-		if err != nil {
-			return nil, err
-		}
-		if _, payload, err := check.VerifyAndDecode(context.Background(), e); err == nil {
+		if payload, err := signing.Open(e, key); err == nil {
 			v.Key, v.Trusted = key.ID(), i < len(trusted)
 			return payload, nil
 		}

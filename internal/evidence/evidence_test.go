@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"assay/internal/signing"
 )
 
 type record struct {
@@ -31,9 +33,9 @@ func newRun(t *testing.T) *Run {
 	return r
 }
 
-func newKey(t *testing.T) *Key {
+func newKey(t *testing.T) *signing.Key {
 	t.Helper()
-	key, created, err := OpenKey(filepath.Join(t.TempDir(), "deep", "key.pem"))
+	key, created, err := signing.OpenKey(filepath.Join(t.TempDir(), "deep", "key.pem"))
 	if err != nil || !created {
 		t.Fatalf("created %v: %v", created, err)
 	}
@@ -41,7 +43,7 @@ func newKey(t *testing.T) *Key {
 }
 
 // sealed gives a signed run with records.
-func sealed(t *testing.T) (*Run, *Key) {
+func sealed(t *testing.T) (*Run, *signing.Key) {
 	t.Helper()
 	r, key := newRun(t), newKey(t)
 	if err := PutRecords(r, "observations/a/0000.jsonl.gz", []record{{1, true}, {2, false}}); err != nil {
@@ -234,37 +236,6 @@ func TestUnsignedRun(t *testing.T) {
 	}
 	if _, err := Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "is not a run folder") {
 		t.Error(err)
-	}
-}
-
-func TestKeys(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "key.pem")
-	key, _, err := OpenKey(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v: others can read the key", info.Mode(), err)
-	}
-	again, created, err := OpenKey(path)
-	if err != nil || created || again.Public().ID() != key.Public().ID() {
-		t.Errorf("opened again: created %v, %v", created, err)
-	}
-	public := filepath.Join(t.TempDir(), "key.pub.pem")
-	if err := os.WriteFile(public, key.Public().PEM(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, from := range []string{public, path} {
-		if p, err := ReadPublicKey(from); err != nil || p.ID() != key.Public().ID() {
-			t.Errorf("%s: %v", from, err)
-		}
-	}
-	if err := os.WriteFile(public, []byte("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ReadPublicKey(public); err == nil {
-		t.Error("a damaged key was read")
 	}
 }
 

@@ -14,8 +14,10 @@ import (
 // loss at one row.
 type question struct {
 	loss          model.Loss // empty for scores
+	surrogate     bool
 	rows          []float32
 	label, target int32
+	draws         []uint64 // of a model that draws at random: for scores one for each row, for a gradient those of its mean
 
 	// The answer, in memory that the one who asks has made.
 	scores []float64
@@ -26,14 +28,24 @@ type question struct {
 	done chan struct{}
 }
 
+// kind is what questions must have in common to be asked together.
+type kind struct {
+	loss      model.Loss
+	surrogate bool
+}
+
+func (q *question) kind() kind { return kind{q.loss, q.surrogate} }
+
 // broker joins the questions of the lanes. Once every lane waits for an answer, the
-// last one runs those of the kind that most was asked of, in batches of a fixed size
-// that are filled up with copies of their last row. So batches are as full as they can
+// last one runs those of one kind in batches of a fixed size: full ones, where a kind fills any, else
+// what there is most of, filled up with copies of the last row. So batches are as full as they can
 // be without anyone waiting for time to pass, and the model never sees a batch of another size.
+// With two lanes for each row of a batch, either the scores or the gradients asked for fill one.
 type broker struct {
 	ctx           context.Context
 	target        Target
-	size, classes int // of a row
+	size, classes int // of a row; a refusal is a class here
+	random        bool
 	rows          int // of which scores are asked at once
 	scores        scoresBatch
 	slopes        slopesBatch
@@ -50,10 +62,11 @@ type broker struct {
 type scoresBatch struct {
 	length        int // in rows
 	wide, answers []float64
+	draws         []uint64
 }
 
 func newScoresBatch(length, size, classes int) scoresBatch {
-	return scoresBatch{length, make([]float64, length*size), make([]float64, length*classes)}
+	return scoresBatch{length, make([]float64, length*size), make([]float64, length*classes), make([]uint64, length)}
 }
 
 // slopesBatch is the same for gradients.
@@ -61,19 +74,20 @@ type slopesBatch struct {
 	length                      int
 	labels, targets             []int32
 	rows, scores, values, slope []float32
+	draws                       []uint64
 }
 
 func newSlopesBatch(length, size, classes int) slopesBatch {
 	return slopesBatch{
 		length: length, labels: make([]int32, length), targets: make([]int32, length),
 		rows: make([]float32, length*size), scores: make([]float32, length*classes),
-		values: make([]float32, length), slope: make([]float32, length*size),
+		values: make([]float32, length), slope: make([]float32, length*size), draws: make([]uint64, length),
 	}
 }
 
 func newBroker(ctx context.Context, t Target, rows, lanes int) *broker {
 	d := t.Model.Describe()
-	return &broker{ctx: ctx, target: t, size: d.RowSize(), classes: len(d.Classes), rows: rows, living: lanes}
+	return &broker{ctx: ctx, target: t, size: d.RowSize(), classes: len(d.Classes), random: d.Random, rows: rows, living: lanes}
 }
 
 // ask waits for a question's answer. Each lane asks one at a time.
@@ -105,24 +119,47 @@ func (b *broker) ready() []*question {
 	if len(b.queue) < b.living || len(b.queue) == 0 {
 		return nil
 	}
-	rows := map[model.Loss]int{}
-	kind := b.queue[0].loss
+	rows := map[kind]int{}
 	for _, q := range b.queue {
-		rows[q.loss] += len(q.rows)
-		if rows[q.loss] > rows[kind] {
-			kind = q.loss
+		rows[q.kind()] += b.rowsOf(q)
+	}
+	var next kind
+	room, most := 0, 0.0
+	for _, q := range b.queue { // of equals that which waits longest
+		n, batch := rows[q.kind()], b.batchOf(q)
+		if fill := min(float64(n)/float64(batch), 1); fill > most {
+			next, most, room = q.kind(), fill, n
+			if n > batch {
+				room -= n % batch // what would fill a part of a batch waits for more
+			}
 		}
 	}
 	var taken, left []*question
 	for _, q := range b.queue {
-		if q.loss == kind {
-			taken = append(taken, q)
+		if n := b.rowsOf(q); q.kind() == next && (n <= room || len(taken) == 0) {
+			taken, room = append(taken, q), room-n
 		} else {
 			left = append(left, q)
 		}
 	}
 	b.queue = left
 	return taken
+}
+
+// rowsOf is how many rows the model is asked about for a question.
+func (b *broker) rowsOf(q *question) int {
+	if q.loss == "" {
+		return len(q.rows) / b.size
+	}
+	return max(len(q.draws), 1)
+}
+
+// batchOf is how many rows the model is asked about at once for questions of a kind.
+func (b *broker) batchOf(q *question) int {
+	if q.loss == "" {
+		return b.rows
+	}
+	return b.target.differentiable(q.surrogate).Batch()
 }
 
 // answer runs questions of one kind. No other goroutine does so at the same time: all
@@ -175,8 +212,11 @@ func (b *broker) runScores(taken []*question) error {
 			for j, v := range p.of.rows[p.row*b.size : (p.row+1)*b.size] {
 				m.wide[i*b.size+j] = float64(v)
 			}
+			if p.of.draws != nil {
+				m.draws[i] = p.of.draws[p.row]
+			}
 		}
-		if err := b.target.Model.Predict(b.ctx, m.wide, m.answers); err != nil {
+		if err := predict(b.ctx, b.target.Model, b.random, m.wide, m.draws, m.answers); err != nil {
 			return err
 		}
 		for i, p := range chunk {
@@ -189,32 +229,71 @@ func (b *broker) runScores(taken []*question) error {
 }
 
 func (b *broker) runSlopes(taken []*question) error {
-	if b.slopes.length == 0 {
-		b.slopes = newSlopesBatch(b.target.Gradient.Batch(), b.size, b.classes)
+	type place struct {
+		of   *question
+		draw int
 	}
-	m, size, classes := &b.slopes, b.size, b.classes
-	for chunk := range slices.Chunk(taken, m.length) {
+	var places []place
+	for _, q := range taken {
+		for draw := range max(len(q.draws), 1) {
+			places = append(places, place{q, draw})
+		}
+	}
+	of := b.target.differentiable(taken[0].surrogate)
+	if b.slopes.length != of.Batch() {
+		b.slopes = newSlopesBatch(of.Batch(), b.size, b.classes)
+	}
+	m, size := &b.slopes, b.size
+	for chunk := range slices.Chunk(places, m.length) {
 		for i := range m.length {
-			q := chunk[min(i, len(chunk)-1)]
-			copy(m.rows[i*size:(i+1)*size], q.rows)
-			m.labels[i], m.targets[i] = q.label, q.target
+			p := chunk[min(i, len(chunk)-1)]
+			copy(m.rows[i*size:(i+1)*size], p.of.rows)
+			m.labels[i], m.targets[i] = p.of.label, p.of.target
+			if p.of.draws != nil {
+				m.draws[i] = p.of.draws[p.draw]
+			}
 		}
-		targets := m.targets
-		if !taken[0].loss.Targeted() {
-			targets = nil
-		}
-		if err := b.target.Gradient.Gradient(b.ctx, taken[0].loss, m.rows, m.labels, targets, m.scores, m.values, m.slope); err != nil {
+		if err := m.run(b.ctx, of, taken[0].loss, taken[0].draws != nil); err != nil {
 			return err
 		}
-		for i, q := range chunk {
-			for j, v := range m.scores[i*classes : (i+1)*classes] {
-				q.scores[j] = float64(v)
-			}
-			copy(q.slope, m.slope[i*size:(i+1)*size])
-			q.value = m.values[i]
+		for i, p := range chunk {
+			p.of.add(m, i)
 		}
 	}
 	return nil
+}
+
+// run asks for the gradients of a batch.
+func (m *slopesBatch) run(ctx context.Context, of model.Differentiable, loss model.Loss, random bool) error {
+	targets := m.targets
+	if !loss.Targeted() {
+		targets = nil
+	}
+	if d, ok := of.(model.DrawingGradient); ok && random {
+		return d.GradientDraws(ctx, loss, m.rows, m.labels, targets, m.draws, m.scores, m.values, m.slope)
+	}
+	return of.Gradient(ctx, loss, m.rows, m.labels, targets, m.scores, m.values, m.slope)
+}
+
+// add adds the answer for one row of a batch to the question's mean, which is the answer itself where there are no draws.
+func (q *question) add(m *slopesBatch, row int) {
+	scores, slope := m.scores[row*len(q.scores):(row+1)*len(q.scores)], m.slope[row*len(q.slope):(row+1)*len(q.slope)]
+	if len(q.draws) == 0 {
+		for j, v := range scores {
+			q.scores[j] = float64(v)
+		}
+		copy(q.slope, slope)
+		q.value = m.values[row]
+		return
+	}
+	n := float32(len(q.draws))
+	for j, v := range scores {
+		q.scores[j] += float64(v) / float64(n)
+	}
+	for j, v := range slope {
+		q.slope[j] += v / n
+	}
+	q.value += m.values[row] / n
 }
 
 // poolClasses gives the class of each row of the pool. The first to need them asks for all,
@@ -233,7 +312,7 @@ func (b *broker) poolClasses() ([]int, error) {
 				m.wide[i*b.size+j] = float64(v)
 			}
 		}
-		if err := b.target.Model.Predict(b.ctx, m.wide, m.answers); err != nil {
+		if err := predict(b.ctx, b.target.Model, b.random, m.wide, m.draws, m.answers); err != nil {
 			return nil, err
 		}
 		for i := range chunk {

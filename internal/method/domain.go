@@ -18,6 +18,8 @@ type Domain struct {
 	Integer   []bool    // which are whole numbers; nil for none
 	Groups    []Group   // one-hot groups, in order
 	Relations []Relation
+	Image     *Image // where the values of an image are; nil for what is none
+	Pixels    []int  // of each number the pixel that it is of, from 0, so that L0 counts a pixel's channels once; nil where each number counts by itself
 }
 
 // Group is the numbers Start ≤ i < End of a row, of which exactly one is 1 and the others 0.
@@ -68,6 +70,19 @@ func (d *Domain) Validate() error {
 			return fmt.Errorf("number %d of a row has the scale %g: it must be positive and finite", i, d.Scale[i])
 		}
 	}
+	if d.Image != nil {
+		if err := d.Image.validate(n); err != nil {
+			return err
+		}
+	}
+	if d.Pixels != nil && len(d.Pixels) != n {
+		return fmt.Errorf("the domain says of %d numbers which pixel they are of, and a row has %d", len(d.Pixels), n)
+	}
+	for i, p := range d.Pixels {
+		if p < 0 || p >= n {
+			return fmt.Errorf("number %d of a row is of pixel %d: pixels are 0 to %d", i, p, n-1)
+		}
+	}
 	end := 0
 	for _, g := range d.Groups {
 		if g.Start < end || g.End <= g.Start || g.End > n {
@@ -111,6 +126,13 @@ func (r Relation) validate(n int) error {
 func (d *Domain) fixed(i int) bool { return d.Fixed != nil && d.Fixed[i] }
 
 func (d *Domain) integer(i int) bool { return d.Integer != nil && d.Integer[i] }
+
+func (d *Domain) pixel(i int) int {
+	if d.Pixels == nil {
+		return i
+	}
+	return d.Pixels[i]
+}
 
 // fixedGroup reports whether a group cannot change: one of its numbers is fixed.
 func (d *Domain) fixedGroup(g Group) bool {
@@ -187,10 +209,31 @@ func DomainOf(schema *dataset.Schema, statistics []dataset.Statistics, by Scalin
 	return d, d.Validate()
 }
 
+// PixelsOf gives the pixel of each number of a model's rows, nil where a row is no image or has one channel.
+func PixelsOf(m model.Description) []int {
+	if len(m.Shape) != 3 {
+		return nil
+	}
+	channels := m.Shape[0]
+	if m.Layout == model.NHWC {
+		channels = m.Shape[2]
+	}
+	if channels == 1 || m.Layout != model.NCHW && m.Layout != model.NHWC {
+		return nil
+	}
+	pixels := make([]int, m.RowSize())
+	for i := range pixels {
+		if pixels[i] = i % (len(pixels) / int(channels)); m.Layout == model.NHWC {
+			pixels[i] = i / int(channels)
+		}
+	}
+	return pixels
+}
+
 // DomainOfModel gives the domain of all inputs in a model's range, in raw units.
 func DomainOfModel(m model.Description) *Domain {
 	n := m.RowSize()
-	d := &Domain{Low: make([]float32, n), High: make([]float32, n), Scale: make([]float32, n)}
+	d := &Domain{Low: make([]float32, n), High: make([]float32, n), Scale: make([]float32, n), Pixels: PixelsOf(m), Image: ImageOf(m)}
 	for i := range n {
 		d.Low[i], d.High[i], d.Scale[i] = float32(m.Range.Low), float32(m.Range.High), 1
 	}

@@ -18,16 +18,22 @@ import (
 type Target struct {
 	Model    model.Classifier     // asked in batches; its session's number of threads may change results by rounding
 	Gradient model.Differentiable // nil where there is none
-	Confirm  model.Classifier     // asked about one row at a time: a second session, without graph optimisation
-	Domain   *Domain
-	Pool     [][]float32 // inputs from which decision-based methods may start
+
+	// Surrogate gives gradients through steps that have none of their own (backward pass differentiable approximation);
+	// nil where the model has no such steps.
+	Surrogate model.Differentiable
+
+	Confirm model.Classifier // asked about one row at a time: a second session, without graph optimisation
+	Domain  *Domain
+	Pool    [][]float32 // inputs from which decision-based methods may start
 }
 
 // Attacker is what the attacker has, for each unit and method.
 type Attacker struct {
 	Access  assay.Access
-	Norm    Norm
-	Eps     float64 // the largest perturbation, in the domain's scale
+	Norm    Norm    // what Eps is of, or else Family
+	Family  Family  // the transformations that he is held to, nil for a norm
+	Eps     float64 // the largest perturbation, in the domain's scale, or of a transformation the greatest size
 	Groups  int     // how many one-hot groups may change
 	Queries int     // rows that may be asked about; 0 for any number
 }
@@ -45,10 +51,12 @@ type MethodResult struct {
 	Success     bool      `json:"success"`               // the model, asked about Example alone, takes it for another class
 	Unconfirmed bool      `json:"unconfirmed,omitempty"` // only in a batch was another class seen: no success
 	Queries     int       `json:"queries"`
-	Exhausted   bool      `json:"exhausted,omitempty"` // the attacker's queries did not suffice
-	Undefined   int       `json:"undefined,omitempty"` // rows to which the model answered with scores or a slope that are no numbers
-	Distance    float64   `json:"distance,omitempty"`  // of Example from the input, in the norm and the domain's scale
-	Example     []float32 `json:"-"`                   // the adversarial example, nil without success
+	Exhausted   bool      `json:"exhausted,omitempty"`  // the attacker's queries did not suffice
+	Undefined   int       `json:"undefined,omitempty"`  // rows to which the model answered with scores or a slope that are no numbers
+	Distance    float64   `json:"distance,omitempty"`   // of Example from the input, in the norm and the domain's scale
+	Nearest     float64   `json:"nearest,omitempty"`    // of methods that look for it, the distance of the nearest adversarial example however far, confirmed as Example is; 0 for none
+	Parameters  []float64 `json:"parameters,omitempty"` // of the transformation that made Example
+	Example     []float32 `json:"-"`                    // the adversarial example, nil without success
 }
 
 // Result is what all methods together achieved on a unit.
@@ -60,7 +68,7 @@ type Result struct {
 	Methods []MethodResult `json:"methods,omitempty"`
 }
 
-// Options say how a run is done. They change no result but for Seed, Batch and UntilBroken.
+// Options say how a run is done. They change no result but for Seed, Batch, Draws and UntilBroken.
 type Options struct {
 	Seed uint64
 
@@ -68,12 +76,21 @@ type Options struct {
 	// as strong, and costs less, and of each unit only the first that broke it is known.
 	UntilBroken bool
 
-	Lanes    int                   // units that run side by side; 0 for as many as a batch has rows
+	// Lessons are inputs from which methods may learn that do so before they attack. They are not attacked.
+	Lessons []Input
+
+	Draws int // over which the gradients of a model that draws at random are averaged; 0 for GradientDraws
+
+	Lanes    int                   // units that run side by side; 0 for twice as many as a batch has rows
 	Batch    int                   // rows of which scores are asked at once; 0 for 32. A model that costs by the row wants 1
 	Progress func(done, total int) // called after each method's search on a unit, by one goroutine at a time
 }
 
 const defaultBatch = 32
+
+// GradientDraws is over how many draws the gradients of a model that draws at random are averaged, where Options do
+// not say: as in AutoAttack's version for such models (Croce and Hein 2020, arXiv:2003.01690).
+const GradientDraws = 20
 
 // Run attacks each input that the model gets right with each method. Results are in
 // the order of the inputs. Each depends on the seed, the method, and the input's numbers
@@ -99,6 +116,9 @@ func Run(ctx context.Context, t Target, a Attacker, methods []Method, inputs []I
 		return err
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := r.learn(ctx, inputs, o.Lessons); err != nil {
 		return nil, err
 	}
 	// Method by method, so that units that run side by side ask questions of one kind.
@@ -189,7 +209,11 @@ type run struct {
 	attacker     Attacker
 	methods      []Method
 	descriptions []Description
-	classes      int
+	classes      int  // that a label can be of
+	columns      int  // of the scores: the classes, and the refusal where there is one
+	random       bool // the model draws at random
+	confirmDraws bool // so does the one that confirms: a smoothed model's vote does not
+	draws        int  // of each gradient then
 	seed         uint64
 	lanes, batch int
 	broker       *broker
@@ -222,16 +246,25 @@ func newRun(t Target, a Attacker, methods []Method, inputs []Input, o Options) (
 		return nil, errors.New("a target needs a model, a second one that confirms, and a domain")
 	}
 	d := t.Model.Describe()
-	r := &run{target: t, attacker: a, methods: methods, classes: len(d.Classes), seed: o.Seed}
+	r := &run{
+		target: t, attacker: a, methods: slices.Clone(methods), classes: d.Labels(), columns: len(d.Classes), seed: o.Seed,
+		random: d.Random, draws: cmp.Or(o.Draws, GradientDraws),
+	}
+	r.confirmDraws = t.Confirm.Describe().Random
 	if err := t.Domain.Validate(); err != nil {
 		return nil, err
 	}
 	size := d.RowSize()
-	if c := t.Confirm.Describe(); c.RowSize() != size || len(c.Classes) != r.classes || len(t.Domain.Low) != size {
-		return nil, fmt.Errorf("the model takes %d numbers and has %d classes, the one that confirms takes %d and has %d, and the domain describes %d numbers",
-			size, r.classes, c.RowSize(), len(c.Classes), len(t.Domain.Low))
+	if c := t.Confirm.Describe(); c.RowSize() != size || len(c.Classes) != r.columns || c.Reject != d.Reject || len(t.Domain.Low) != size {
+		return nil, fmt.Errorf("the model takes %d numbers and has %d classes (refusal: %t), the one that confirms takes %d and has %d (refusal: %t), and the domain describes %d numbers",
+			size, r.columns, d.Reject, c.RowSize(), len(c.Classes), c.Reject, len(t.Domain.Low))
 	}
-	if err := a.validate(); err != nil {
+	for _, c := range []model.Classifier{t.Model, t.Confirm} {
+		if _, ok := c.(model.Drawing); c.Describe().Random && !ok {
+			return nil, errors.New("the model draws at random, and there is no way to say what: it must be run by one that takes draws")
+		}
+	}
+	if err := a.validate(t.Domain); err != nil {
 		return nil, err
 	}
 	if err := r.describe(methods); err != nil {
@@ -250,21 +283,33 @@ func newRun(t Target, a Attacker, methods []Method, inputs []Input, o Options) (
 			return nil, fmt.Errorf("unit %d has the label %d, and the model has the classes 0 to %d", in.Index, in.Label, r.classes-1)
 		}
 	}
-	if o.Lanes < 0 || o.Batch < 0 {
-		return nil, fmt.Errorf("%d units cannot run side by side in batches of %d rows", o.Lanes, o.Batch)
+	if o.Lanes < 0 || o.Batch < 0 || o.Draws < 0 {
+		return nil, fmt.Errorf("%d units cannot run side by side in batches of %d rows, with %d draws", o.Lanes, o.Batch, o.Draws)
 	}
 	r.batch, r.lanes = cmp.Or(o.Batch, defaultBatch), o.Lanes
 	if r.lanes == 0 {
-		r.lanes = r.batch
-		if t.Gradient != nil {
-			r.lanes = max(r.lanes, t.Gradient.Batch())
+		rows := r.batch
+		for _, g := range []model.Differentiable{t.Gradient, t.Surrogate} {
+			if g != nil {
+				rows = max(rows, g.Batch())
+			}
 		}
+		r.lanes = 2 * rows
 	}
 	return r, nil
 }
 
-func (a Attacker) validate() error {
-	if a.Norm != Linf && a.Norm != L2 {
+func (a Attacker) validate(d *Domain) error {
+	switch {
+	case a.Family != nil && a.Norm != "":
+		return fmt.Errorf("an attacker is held to a norm or to transformations, and this one to %s and to %s", a.Norm, a.Family.Name())
+	case a.Family != nil:
+		if err := a.Family.Validate(d); err != nil {
+			return err
+		}
+	case a.Norm == Patch && d.Image == nil:
+		return errors.New("a patch is a part of an image, and the model takes none")
+	case a.Family == nil && a.Norm != Patch && !slices.Contains(Norms(), a.Norm):
 		return fmt.Errorf("the norm %q is not known: use one of %q", a.Norm, Norms())
 	}
 	if !(a.Eps >= 0) || math.IsInf(a.Eps, 0) {
@@ -274,6 +319,32 @@ func (a Attacker) validate() error {
 		return fmt.Errorf("an attacker cannot change %d groups with %d queries", a.Groups, a.Queries)
 	}
 	return nil
+}
+
+// suits tells why a method cannot search where the attacker may go.
+func (a Attacker) suits(d Description) error {
+	family := ""
+	if a.Family != nil {
+		family = a.Family.Name()
+	}
+	switch {
+	case d.Family != "" && d.Family != family:
+		return fmt.Errorf("the method %s does nothing but %s, and the attacker is held to %s: use another method", d.Name, d.Family, cmp.Or(family, string(a.Norm)))
+	case d.Family != family:
+		return fmt.Errorf("the attacker is held to %s, which the method %s cannot do: use another method", family, d.Name)
+	case family == "" && (!d.In(a.Norm) || a.Norm == Patch && d.Norms == nil):
+		return fmt.Errorf("the method %s cannot search in %s: use it in one of %q, or another method", d.Name, a.Norm, d.Norms)
+	}
+	return nil
+}
+
+// space is where the attacker may take an input. Within transformations there is none but the input itself.
+func (a Attacker) space(d *Domain, clean []float32) *Space {
+	s := &Space{Domain: d, Norm: a.Norm, Eps: a.Eps, Groups: a.Groups, Clean: clean}
+	if a.Family != nil {
+		s.Norm = Linf
+	}
+	return s
 }
 
 // describe checks that the attacker can run the methods.
@@ -288,8 +359,11 @@ func (r *run) describe(methods []Method) error {
 		if !r.attacker.Access.Includes(d.Access) {
 			return fmt.Errorf("the method %s needs access to %s, and the attacker has access to %s: leave it out, or rate the attacker higher", d.Name, d.Access, r.attacker.Access)
 		}
-		if d.Access == assay.Gradients && r.target.Gradient == nil {
+		if d.Access == assay.Gradients && r.target.differentiable(d.Surrogate) == nil {
 			return fmt.Errorf("the method %s needs gradients, and the model gives none: use methods that need scores or labels", d.Name)
+		}
+		if err := r.attacker.suits(d); err != nil {
+			return err
 		}
 		r.descriptions = append(r.descriptions, d)
 	}
@@ -312,15 +386,15 @@ func finite(v float32) bool { return !math.IsNaN(float64(v)) && !math.IsInf(floa
 
 // answer asks about an input itself.
 func (r *run) answer(ctx context.Context, in Input) (Result, error) {
-	answer, err := r.alone(ctx, in.X)
+	v, err := r.alone(ctx, in.X, newDraws(r.seed, "answer", in))
 	if err != nil {
 		return Result{}, fmt.Errorf("unit %d: %w", in.Index, err)
 	}
-	if answer < 0 {
+	if v.asked == v.undefined {
 		return Result{}, fmt.Errorf("unit %d: the model's scores are no numbers, so it has no class: leave the unit out, or mend the model", in.Index)
 	}
-	correct := answer == in.Label
-	return Result{Index: in.Index, Correct: correct, Robust: correct, Answer: answer}, nil
+	correct := 2*v.votes[in.Label] > v.asked
+	return Result{Index: in.Index, Correct: correct, Robust: correct, Answer: winner(v.votes)}, nil
 }
 
 // search lets a method search for an adversarial example of an input, and confirms what it found.
@@ -333,21 +407,67 @@ func (r *run) search(ctx context.Context, s *search, in Input) error {
 	return err
 }
 
-// alone gives the class of one row by itself on the confirming model, -1 for none.
-func (r *run) alone(ctx context.Context, x []float32) (int, error) {
-	row, scores := make([]float64, len(x)), make([]float64, r.classes)
-	for i, v := range x {
-		row[i] = float64(v)
+// verdict is what the confirming model says of one row: once, or of a model that draws at random several times.
+type verdict struct {
+	asked, undefined int
+	votes            []int // for each class, and for the refusal where there is one
+}
+
+// confirming is how often a model that draws at random is asked whether an input is of a class: most of the answers count.
+const confirming = 31
+
+// alone asks the confirming model about one row by itself.
+func (r *run) alone(ctx context.Context, x []float32, draws *draws) (verdict, error) {
+	v := verdict{asked: 1, votes: make([]int, r.columns)}
+	if r.confirmDraws {
+		v.asked = confirming
 	}
-	if err := r.target.Confirm.Predict(ctx, row, scores); err != nil {
-		return 0, err
+	row, scores := make([]float64, len(x)), make([]float64, r.columns)
+	for i, value := range x {
+		row[i] = float64(value)
 	}
-	return winner(scores), nil
+	for range v.asked {
+		if err := predict(ctx, r.target.Confirm, r.confirmDraws, row, draws.next(1), scores); err != nil {
+			return v, err
+		}
+		if k := winner(scores); k >= 0 {
+			v.votes[k]++
+		} else {
+			v.undefined++
+		}
+	}
+	return v, nil
+}
+
+// other gives the class other than a label, and no refusal, that most answers are of, and whether most are of such classes.
+func (r *run) other(v verdict, label int) (class int, most bool) {
+	votes, sum := slices.Clone(v.votes[:r.classes]), 0
+	votes[label] = 0
+	for _, n := range votes {
+		sum += n
+	}
+	return winner(votes), 2*sum > v.asked
+}
+
+// predict asks a model about rows, one that draws at random with a draw for each.
+func predict(ctx context.Context, c model.Classifier, random bool, rows []float64, draws []uint64, scores []float64) error {
+	if random {
+		return c.(model.Drawing).PredictDraws(ctx, rows, draws, scores)
+	}
+	return c.Predict(ctx, rows, scores)
+}
+
+// differentiable gives what a method follows: exact gradients, or surrogates.
+func (t *Target) differentiable(surrogate bool) model.Differentiable {
+	if surrogate {
+		return t.Surrogate
+	}
+	return t.Gradient
 }
 
 // winner is the class with the largest score, the first of equals, or -1 where a
 // score is no number.
-func winner[T float32 | float64](scores []T) int {
+func winner[T float32 | float64 | int](scores []T) int {
 	best := 0
 	for i, v := range scores {
 		if math.IsNaN(float64(v)) {

@@ -151,13 +151,19 @@ func TestLinearModelInClosedForm(t *testing.T) {
 		inputs = append(inputs, method.Input{Index: int64(i), X: slices.Repeat([]float32{v}, size), Label: label})
 	}
 	for _, norm := range method.Norms() {
-		a := whiteBox
+		a, tgt := whiteBox, linearTarget(size)
 		a.Norm = norm
 		reach := 0.5
-		if norm == method.L2 {
+		switch norm { // what each of four equal numbers can do on average
+		case method.L2:
 			reach = 0.25
+		case method.L1:
+			reach = 0.125
+		case method.L0:
+			a.Eps, reach = 2, 0.75
+			tgt.Domain = box(size, -0.75, 0.75)
 		}
-		results, err := method.Run(context.Background(), linearTarget(size), a, []method.Method{ascent(12)}, inputs, method.Options{})
+		results, err := method.Run(context.Background(), tgt, a, []method.Method{ascent(12)}, inputs, method.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ package method
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 
 	"assay"
 	"assay/internal/model"
@@ -34,7 +35,14 @@ type Description struct {
 	Reference  string       `json:"reference"`            // the paper, with its section or algorithm
 	Iterative  bool         `json:"iterative,omitempty"`  // refines a point by steps
 	Undirected bool         `json:"undirected,omitempty"` // draws points without learning from answers
+	Norms      []Norm       `json:"-"`                    // that it can search in; nil for all
+	Family     string       `json:"-"`                    // the transformations that it chooses from, empty for a norm
+	Minimal    bool         `json:"-"`                    // looks for the nearest adversarial example, beyond Eps too
+	Surrogate  bool         `json:"surrogate,omitempty"`  // its gradients are the target's surrogates
 }
+
+// In reports whether the method can search in a norm.
+func (d Description) In(n Norm) bool { return d.Norms == nil || slices.Contains(d.Norms, n) }
 
 // Setting is one of the numbers that fix what a method does.
 type Setting struct {
@@ -45,6 +53,14 @@ type Setting struct {
 // Unit is one input under attack, and the way to ask the model about it. Rows are
 // float32 in the data's own units, in the model's layout. Every row that is asked
 // about costs one query, and a gradient one.
+//
+// A model that can refuse to answer is seen with the refusal as the label: its classes are those without the refusal, the
+// label's score is the refusal's where that is greater, and losses are Refusing ones (package autodiff). So
+// every method works against what refuses without knowing of it.
+//
+// A model that draws at random draws anew for each row that is asked about. Its gradients are the mean over several
+// draws (expectation over transformation: Athalye et al. 2018, arXiv:1802.00420, section 4.2), each of which costs a query,
+// and what counts as adversarial is so in most of some further draws.
 type Unit interface {
 	Clean() []float32 // the input itself; not to be changed
 	Label() int       // its class, which the model gets right
@@ -63,6 +79,13 @@ type Unit interface {
 	// Gradient asks for the gradient of a loss at one row. Target is the class that a targeted loss is about.
 	Gradient(ctx context.Context, loss model.Loss, target int, x []float32) (Gradient, error)
 
+	// Transform makes the input into a row of the attacker's family of transformations, to be asked about.
+	// For an attacker who is held to a family only such rows count.
+	Transform(parameters []float64) ([]float32, error)
+
+	// Nearest is the distance of the nearest adversarial example within Space that was among the rows asked
+	// about, infinite for none.
+	Nearest() float64
 	// Found reports whether an adversarial example within Space was among the rows asked about.
 	Found() bool
 }

@@ -7,8 +7,9 @@ import (
 )
 
 // Project moves a row into the space, if it is outside: a row inside stays as it is.
-// Limits and the norm's ball cut off what is beyond, in L2 by shrinking the whole
-// perturbation; whole numbers are rounded towards the clean input; of the one-hot
+// Limits and the norm's ball cut off what is beyond: in L2 by shrinking the whole
+// perturbation, in L1 by shrinking each number's by the same, which gives the nearest point of
+// ball and limits together, and in L0 by keeping the pixels that matter most, of a patch the square that holds most; whole numbers are rounded towards the clean input; of the one-hot
 // groups, those keep their largest category whose lead over the clean one is largest.
 // Then the perturbation of numbers in a violated relation shrinks until it holds. What
 // is not a number becomes the clean one.
@@ -18,9 +19,20 @@ import (
 // whatever the constraints. It need not be the nearest point that is.
 func (s *Space) Project(x []float32) {
 	s.projectGroups(x)
+	wanted := x // before limits cut it off, which is what L1 and L0 go by
+	if s.Norm == L1 || s.Norm == L0 {
+		wanted = slices.Clone(x)
+	}
 	s.Domain.plain(func(i int) { x[i] = s.clip(i, x[i]) })
-	if s.Norm == L2 {
+	switch s.Norm {
+	case L2:
 		s.shrinkToBall(x)
+	case L1:
+		s.shrinkSum(x, wanted)
+	case L0:
+		s.keepPixels(x, wanted)
+	case Patch:
+		s.keepPatch(x)
 	}
 	s.repair(x)
 }
@@ -33,7 +45,7 @@ func (s *Space) clip(i int, v float32) float32 {
 	}
 	low, high := max(min(d.Low[i], clean), -math.MaxFloat32), min(max(d.High[i], clean), math.MaxFloat32)
 	v = min(max(v, low), high)
-	if s.Norm != L2 {
+	if s.Norm == Linf {
 		if by := s.offset(i, v); by > s.Eps || by < -s.Eps {
 			v = s.at(i, math.Copysign(s.Eps, by))
 		}

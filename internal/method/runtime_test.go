@@ -167,8 +167,14 @@ func TestExamplesReproduce(t *testing.T) {
 				target := target(t, network.model, 0)
 				inputs := units(t, target.Confirm, 20)
 				a := method.Attacker{Access: assay.Gradients, Norm: norm, Eps: network.eps}
-				if norm == method.L2 {
-					a.Eps *= math.Sqrt(float64(target.Model.Describe().RowSize()))
+				size := float64(target.Model.Describe().RowSize())
+				switch norm {
+				case method.L2:
+					a.Eps *= math.Sqrt(size)
+				case method.L1:
+					a.Eps *= size
+				case method.L0:
+					a.Eps = math.Ceil(size / 4)
 				}
 				results, err := method.Run(context.Background(), target, a, []method.Method{ascent(8)}, inputs, method.Options{})
 				if err != nil {

@@ -12,14 +12,16 @@ type Norm string
 const (
 	Linf Norm = "Linf"
 	L2   Norm = "L2"
+	L1   Norm = "L1"
+	L0   Norm = "L0" // how many numbers changed, of images how many pixels
 )
 
 // Norms gives all norms.
-func Norms() []Norm { return []Norm{Linf, L2} }
+func Norms() []Norm { return []Norm{Linf, L2, L1, L0} }
 
 // Space is where an attacker may take one unit: within Eps of the clean input in a
 // norm, and within the domain. The distance of numbers is measured in the domain's
-// scale; a one-hot group that changed counts against Groups, not against Eps.
+// scale, which L0 disregards; a one-hot group that changed counts against Groups, not against Eps.
 //
 // The clean input is always inside, even where it leaves the domain itself: limits
 // reach as far as it does, and a relation that it violates binds nobody.
@@ -34,16 +36,38 @@ type Space struct {
 // Distance is how far a row is from the clean input in the norm, in the domain's
 // scale. Groups do not count.
 func (s *Space) Distance(x []float32) float64 {
-	sum, largest := 0.0, 0.0
+	switch s.Norm {
+	case Patch:
+		return s.patchSize(x)
+	case L0:
+		return float64(s.changed(x))
+	}
+	sum, squares, largest := 0.0, 0.0, 0.0
 	s.Domain.plain(func(i int) {
-		d := s.offset(i, x[i])
-		sum += d * d
-		largest = math.Max(largest, math.Abs(d)) // of NaN it is NaN
+		d := math.Abs(s.offset(i, x[i]))
+		sum += d
+		squares += d * d
+		largest = math.Max(largest, d) // of NaN it is NaN
 	})
-	if s.Norm == L2 {
-		return math.Sqrt(sum)
+	switch s.Norm {
+	case L2:
+		return math.Sqrt(squares)
+	case L1:
+		return sum
 	}
 	return largest
+}
+
+// changed counts the pixels of which a number differs from the clean one.
+func (s *Space) changed(x []float32) (n int) {
+	seen := make([]bool, len(x))
+	s.Domain.plain(func(i int) {
+		if p := s.Domain.pixel(i); x[i] != s.Clean[i] && !seen[p] {
+			seen[p] = true
+			n++
+		}
+	})
+	return n
 }
 
 // offset is the perturbation of number i, in its scale.

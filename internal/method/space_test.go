@@ -40,6 +40,12 @@ func randomSpace(r *rand.Rand, norm method.Norm) *method.Space {
 	n := 1 + r.IntN(12)
 	d := &method.Domain{Low: make([]float32, n), High: make([]float32, n), Scale: make([]float32, n), Fixed: make([]bool, n), Integer: make([]bool, n)}
 	s := &method.Space{Domain: d, Norm: norm, Eps: math.Abs(float64(extreme(r))), Groups: r.IntN(3), Clean: make([]float32, n)}
+	if r.IntN(3) == 0 {
+		d.Pixels = make([]int, n)
+		for i := range n {
+			d.Pixels[i] = r.IntN(n)
+		}
+	}
 	for i := range n {
 		a, b := extreme(r), extreme(r)
 		d.Low[i], d.High[i] = min(a, b), max(a, b)
@@ -136,13 +142,10 @@ func TestProjectionIsInside(t *testing.T) {
 }
 
 func FuzzProject(f *testing.F) {
-	f.Add(uint64(1), true, []byte{0, 0, 0x80, 0x7f, 1, 2, 3, 4})
-	f.Add(uint64(7), false, []byte{0xff, 0xff, 0x7f, 0x7f, 0, 0, 0xc0, 0x7f})
-	f.Fuzz(func(t *testing.T, seed uint64, l2 bool, numbers []byte) {
-		norm := method.Linf
-		if l2 {
-			norm = method.L2
-		}
+	f.Add(uint64(1), byte(1), []byte{0, 0, 0x80, 0x7f, 1, 2, 3, 4})
+	f.Add(uint64(7), byte(3), []byte{0xff, 0xff, 0x7f, 0x7f, 0, 0, 0xc0, 0x7f})
+	f.Fuzz(func(t *testing.T, seed uint64, which byte, numbers []byte) {
+		norm := method.Norms()[int(which)%len(method.Norms())]
 		r := rand.New(rand.NewPCG(seed, 1))
 		s := randomSpace(r, norm)
 		x, slope := slices.Clone(s.Clean), make([]float32, len(s.Clean))
@@ -174,7 +177,7 @@ func FuzzDomain(f *testing.F) {
 		}
 		n := next() % 8
 		d := &method.Domain{}
-		s := &method.Space{Domain: d, Norm: method.Norms()[next()%2], Eps: math.Abs(float64(number())), Groups: next()}
+		s := &method.Space{Domain: d, Norm: method.Norms()[next()%4], Eps: math.Abs(float64(number())), Groups: next()}
 		for range n {
 			d.Low, d.High, d.Scale = append(d.Low, number()), append(d.High, number()), append(d.Scale, number())
 			d.Integer = append(d.Integer, next()%2 == 0)
@@ -221,6 +224,15 @@ func TestProjectionKnown(t *testing.T) {
 		{"inside", nil, []float32{4.5, 3.5, 1, 0, 0}, []float32{4.5, 3.5, 1, 0, 0}},
 		{"Linf ball", nil, []float32{7, -8, 1, 0, 0}, []float32{5, 3, 1, 0, 0}},
 		{"L2 ball", func(_ *method.Domain, s *method.Space) { s.Norm, s.Eps = method.L2, 2.5 }, []float32{7, 8, 1, 0, 0}, []float32{5.5, 6, 1, 0, 0}},
+		{"L1 ball", func(_ *method.Domain, s *method.Space) { s.Norm, s.Eps = method.L1, 2 }, []float32{7, 2, 1, 0, 0}, []float32{5.5, 3.5, 1, 0, 0}},
+		{"L1 ball and a limit", func(d *method.Domain, s *method.Space) { s.Norm, s.Eps, d.High[0] = method.L1, 2, 4.5 }, []float32{7, 2, 1, 0, 0}, []float32{4.5, 2.5, 1, 0, 0}},
+		{"L1 in its scale", func(d *method.Domain, s *method.Space) {
+			s.Norm, s.Eps, d.Scale[0] = method.L1, 2, 0.5
+		}, []float32{5, 6, 1, 0, 0}, []float32{4.5, 5, 1, 0, 0}},
+		{"L0", func(_ *method.Domain, s *method.Space) { s.Norm = method.L0 }, []float32{5, 2, 1, 0, 0}, []float32{4, 2, 1, 0, 0}},
+		{"L0 by what the limits leave", func(d *method.Domain, s *method.Space) { s.Norm, d.Low[1] = method.L0, 3.95 }, []float32{5, 2, 1, 0, 0}, []float32{5, 4, 1, 0, 0}},
+		{"L0 of a pixel", func(d *method.Domain, s *method.Space) { s.Norm, d.Pixels = method.L0, []int{0, 0, 1, 1, 1} }, []float32{5, 2, 1, 0, 0}, []float32{5, 2, 1, 0, 0}},
+		{"L0 of no pixel", func(_ *method.Domain, s *method.Space) { s.Norm, s.Eps = method.L0, 0.9 }, []float32{5, 2, 1, 0, 0}, clean},
 		{"scale", func(d *method.Domain, _ *method.Space) { d.Scale = []float32{0.5, 3, 1, 1, 1} }, []float32{9, 9, 1, 0, 0}, []float32{4.5, 7, 1, 0, 0}},
 		{"limits", func(d *method.Domain, _ *method.Space) { d.High[0], d.Low[1] = 4.25, 3.75 }, []float32{9, 0, 1, 0, 0}, []float32{4.25, 3.75, 1, 0, 0}},
 		{"clean beyond the limit", func(d *method.Domain, _ *method.Space) { d.High[0] = 3 }, []float32{9, 4, 1, 0, 0}, []float32{4, 4, 1, 0, 0}},
@@ -287,6 +299,18 @@ func TestContainsFindsEachFault(t *testing.T) {
 			t.Errorf("%v does not say %q", err, want)
 		}
 	}
+	s.Norm = method.L1
+	if err := s.Contains([]float32{4, 4, 3.9, 3.9, 1, 0}); err == nil || !strings.Contains(err.Error(), "L1 norm") {
+		t.Errorf("%v", err)
+	}
+	s.Norm = method.L0
+	if err := s.Contains([]float32{4, 4, 4.4, 4.4, 1, 0}); err == nil || !strings.Contains(err.Error(), "L0 norm is 2") {
+		t.Errorf("%v", err)
+	}
+	d.Pixels = []int{0, 1, 2, 2, 3, 3}
+	if err := s.Contains([]float32{4, 4, 4.4, 4.4, 1, 0}); err != nil {
+		t.Error(err)
+	}
 	s.Norm = method.L2
 	if err := s.Contains([]float32{4, 4, 3.75, 3.75, 1, 0}); err == nil || !strings.Contains(err.Error(), "L2 norm") {
 		t.Errorf("%v", err)
@@ -296,8 +320,9 @@ func TestContainsFindsEachFault(t *testing.T) {
 // TestRandomIsUniform: its mean and spread are those of the uniform distribution.
 func TestRandomIsUniform(t *testing.T) {
 	const n, draws = 3, 20000
-	for norm, variance := range map[method.Norm]float64{method.Linf: 1.0 / 3, method.L2: 1.0 / (n + 2)} { // of one coordinate in the unit ball
-		s := &method.Space{Domain: box(n, -9, 9), Norm: norm, Eps: 1, Clean: make([]float32, n)}
+	// Of one coordinate in the unit ball; in L0 of each that is drawn, between the limits.
+	for norm, variance := range map[method.Norm]float64{method.Linf: 1.0 / 3, method.L2: 1.0 / (n + 2), method.L1: 2.0 / ((n + 1) * (n + 2)), method.L0: 4.0 / 3 / n} {
+		s := &method.Space{Domain: box(n, -2, 2), Norm: norm, Eps: 1, Clean: make([]float32, n)}
 		r := rand.New(rand.NewPCG(1, 2))
 		x := make([]float32, n)
 		mean, square := 0.0, 0.0
@@ -331,12 +356,36 @@ func TestStep(t *testing.T) {
 	if !slices.Equal(x, []float32{3, 8, 0}) {
 		t.Errorf("L2: %v", x)
 	}
+	s.Norm = method.L1
+	x = []float32{0, 0, 0}
+	s.Step(x, []float32{3, 2, 0}, 5) // all along the steepest
+	if !slices.Equal(x, []float32{0, 10, 0}) {
+		t.Errorf("L1: %v", x)
+	}
+	d.High[1] = 10
+	s.Step(x, []float32{3, 2, 0}, 2) // which is at its limit
+	if !slices.Equal(x, []float32{2, 10, 0}) {
+		t.Errorf("L1 at a limit: %v", x)
+	}
+	x = []float32{0, 0, 0}
+	s.StepSparse(x, []float32{3, 2, 1}, 5, 0.67)
+	if !slices.Equal(x, []float32{2.5, 5, 0}) {
+		t.Errorf("L1, two of three: %v", x)
+	}
+	d.High[1] = 100
+	s.Norm, s.Eps = method.L0, 1
+	x = []float32{0, 0, 0}
+	s.Step(x, []float32{1, -3, 0}, 0.5) // a quarter and three of half of what each can move
+	if !slices.Equal(x, []float32{0, -75, 0}) {
+		t.Errorf("L0: %v", x)
+	}
+	s.Eps = 8
 	d.Integer = []bool{true, false, false}
 	for _, norm := range method.Norms() {
 		s.Norm = norm
 		x = []float32{0, 0, 0}
 		for range 4 {
-			s.Step(x, []float32{1, 1, 1}, 0.1)
+			s.Step(x, []float32{3, 1, 1}, 0.1)
 		}
 		if x[0] < 1 {
 			t.Errorf("%s: the whole number stays at %g", norm, x[0])

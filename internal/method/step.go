@@ -8,10 +8,18 @@ import (
 
 // Step moves a row up a slope by size, in the domain's scale, and projects it: the
 // steepest ascent in the norm. For Linf every number moves by size, for L2 all
-// together do. A whole number moves by at least 1 where it moves at all, in L2 that
+// together do; for L1 and L0 see stepSlide and stepShares. A whole number moves by at least 1 where it moves at all, in L2 that
 // with the longest step of those that Eps lets move. Groups take the categories of the greatest gain
 // to first order (HotFlip: Ebrahimi et al. 2018, arXiv:1712.06751, section 3), as many of them as may change.
 func (s *Space) Step(x, slope []float32, size float64) {
+	switch s.Norm {
+	case L1:
+		s.stepSlide(x, slope, size)
+		return
+	case L0:
+		s.stepShares(x, slope, size)
+		return
+	}
 	s.stepGroups(x, slope)
 	d := s.Domain
 	length, top := 0.0, -1
@@ -29,7 +37,7 @@ func (s *Space) Step(x, slope []float32, size float64) {
 		}
 		by *= float64(d.Scale[i])
 		if d.integer(i) {
-			if s.Norm != L2 || i == top {
+			if s.Norm == Linf || i == top {
 				by = math.Copysign(math.Ceil(math.Abs(by)), by)
 			} else {
 				by = math.Round(by)
@@ -90,10 +98,17 @@ func (s *Space) stepGroups(x, slope []float32) {
 // from all, take a category drawn from theirs.
 func (s *Space) Random(r *rand.Rand, x []float32) {
 	copy(x, s.Clean)
-	if s.Norm == L2 {
-		s.randomInBall(r, x)
-	} else {
+	switch s.Norm {
+	case Patch:
+		s.randomPatch(r, x)
+	case Linf:
 		s.Domain.plain(func(i int) { x[i] = s.randomBetween(r, i) })
+	case L2:
+		s.randomInBall(r, x)
+	case L1:
+		s.randomInSum(r, x)
+	case L0:
+		s.randomPixels(r, x)
 	}
 	groups := s.Domain.Groups
 	for _, k := range r.Perm(len(groups))[:min(len(groups), max(s.Groups, 0))] {

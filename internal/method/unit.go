@@ -24,6 +24,7 @@ type unit struct {
 	space  Space // by which rows are judged
 	given  Space // the method's own copy
 	rand   *rand.Rand
+	draws  *draws // of a model that draws at random
 
 	queries   int
 	exhausted bool
@@ -31,13 +32,17 @@ type unit struct {
 	fault     error       // the first, which counts even if the method disregards it
 	nearest   []candidate // adversarial rows inside the space, the nearest first
 	surest    *candidate  // that with the greatest lead over the label
+	further   []candidate // of a method that looks for the nearest, adversarial rows beyond Eps, the nearest first
+
+	made map[[sha256.Size]byte][]float64 // the parameters of rows that Transform made, by their digests
 }
 
 // candidate is an adversarial row, as a batch has shown it.
 type candidate struct {
-	row      []float32
-	distance float64
-	lead     float64 // of the largest score over the label's
+	row        []float32
+	distance   float64
+	lead       float64   // of the largest score over the label's
+	parameters []float64 // of the transformation that made it
 }
 
 // kept is how many of the nearest candidates are remembered. Next to the boundary, where the
@@ -45,10 +50,9 @@ type candidate struct {
 const kept = 3
 
 func (r *run) newUnit(in Input, d Description) *unit {
-	a := r.attacker
 	u := &unit{
-		run: r, method: d, label: in.Label, rand: stream(r.seed, d.Name, in),
-		space: Space{Domain: r.target.Domain, Norm: a.Norm, Eps: a.Eps, Groups: a.Groups, Clean: in.X},
+		run: r, method: d, label: in.Label, rand: stream(r.seed, d.Name, in), draws: newDraws(r.seed, d.Name, in),
+		space: *r.attacker.space(r.target.Domain, in.X),
 	}
 	u.given = u.space
 	u.given.Clean = slices.Clone(in.X)
@@ -57,6 +61,10 @@ func (r *run) newUnit(in Input, d Description) *unit {
 
 // stream gives a unit's own randomness, from the digest of all that names it.
 func stream(seed uint64, method string, in Input) *rand.Rand {
+	return rand.New(rand.NewChaCha8(digest(seed, method, in)))
+}
+
+func digest(seed uint64, method string, in Input) [sha256.Size]byte {
 	data := binary.LittleEndian.AppendUint64(nil, seed)
 	data = binary.LittleEndian.AppendUint64(data, uint64(len(method)))
 	data = append(data, method...)
@@ -64,7 +72,24 @@ func stream(seed uint64, method string, in Input) *rand.Rand {
 	for _, v := range in.X {
 		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
 	}
-	return rand.New(rand.NewChaCha8(sha256.Sum256(data)))
+	return sha256.Sum256(data)
+}
+
+// draws numbers what a model draws at random for one unit, so that it is never the same twice, and the same in every run.
+type draws struct{ at uint64 }
+
+func newDraws(seed uint64, purpose string, in Input) *draws {
+	of := digest(seed, "draws of "+purpose, in)
+	return &draws{binary.LittleEndian.Uint64(of[:])}
+}
+
+func (d *draws) next(n int) []uint64 {
+	out := make([]uint64, n)
+	for i := range out {
+		d.at++
+		out[i] = d.at
+	}
+	return out
 }
 
 // search lets a method search. What it has found is remembered.
@@ -91,17 +116,21 @@ func (u *unit) confirm(ctx context.Context) (found MethodResult, answer int, err
 		candidates = append(candidates, *u.surest)
 	}
 	for _, c := range candidates {
-		answer, err := u.run.alone(ctx, c.row)
+		v, err := u.run.alone(ctx, c.row, u.draws)
 		if err != nil {
 			return found, 0, err
 		}
-		if answer >= 0 && answer != u.label && u.space.Contains(c.row) == nil {
-			found.Success, found.Distance, found.Example = true, c.distance, c.row
+		if answer, most := u.run.other(v, u.label); most && u.contains(c.row) == nil {
+			found.Success, found.Distance, found.Example, found.Parameters = true, c.distance, c.row, c.parameters
+			if u.method.Minimal {
+				found.Nearest = c.distance
+			}
 			return found, answer, nil
 		}
 	}
 	found.Unconfirmed = len(candidates) > 0
-	return found, 0, nil
+	found.Nearest, err = u.confirmFurther(ctx)
+	return found, 0, err
 }
 
 func (u *unit) Clean() []float32 { return u.given.Clean }
@@ -121,7 +150,7 @@ func (u *unit) Pool(ctx context.Context) ([][]float32, error) {
 	}
 	var rows [][]float32
 	for i, class := range classes {
-		if class >= 0 && class != u.label {
+		if class >= 0 && class != u.label && class < u.run.classes {
 			rows = append(rows, slices.Clone(u.run.target.Pool[i]))
 		}
 	}
@@ -154,8 +183,12 @@ func (u *unit) Labels(ctx context.Context, rows []float32) ([]int, error) {
 
 // predict asks for the scores of rows on behalf of one who needs a kind of access.
 func (u *unit) predict(ctx context.Context, needed assay.Access, rows []float32) ([]float64, error) {
-	q := &question{rows: rows, scores: make([]float64, len(rows)/len(u.space.Clean)*u.run.classes)}
-	return q.scores, u.ask(ctx, needed, q)
+	n := len(rows) / len(u.space.Clean)
+	q := &question{rows: rows, scores: make([]float64, n*u.run.columns)}
+	if u.run.random {
+		q.draws = u.draws.next(n)
+	}
+	return q.scores[:n*u.run.classes], u.ask(ctx, needed, q)
 }
 
 func (u *unit) Gradient(ctx context.Context, loss model.Loss, target int, x []float32) (Gradient, error) {
@@ -170,7 +203,10 @@ func (u *unit) Gradient(ctx context.Context, loss model.Loss, target int, x []fl
 	}
 	q := &question{
 		loss: loss, rows: x, label: int32(u.label), target: int32(target),
-		scores: make([]float64, u.run.classes), slope: make([]float32, len(x)),
+		scores: make([]float64, u.run.columns), slope: make([]float32, len(x)), surrogate: u.method.Surrogate,
+	}
+	if u.run.random {
+		q.draws = u.draws.next(u.run.draws)
 	}
 	if err := u.ask(ctx, assay.Gradients, q); err != nil {
 		return Gradient{}, err
@@ -181,43 +217,58 @@ func (u *unit) Gradient(ctx context.Context, loss model.Loss, target int, x []fl
 			q.slope[i], lost = 0, true
 		}
 	}
-	if lost && winner(q.scores) >= 0 { // else it is counted
+	if lost && winner(q.scores[:u.run.classes]) >= 0 { // else it is counted
 		u.undefined++
 	}
 	g := Gradient{Loss: q.value, Slope: q.slope, Scores: make([]float32, u.run.classes)}
-	for i, v := range q.scores {
-		g.Scores[i] = float32(v)
+	for i := range g.Scores {
+		g.Scores[i] = float32(q.scores[i])
 	}
 	return g, nil
 }
 
-// ask has a question answered for one who needs a kind of access, counts it, and looks at the answer.
+// ask has a question answered for one who needs a kind of access, counts it, and looks at the answer. The first scores of
+// the question are then those of the classes, as the unit shows them.
 func (u *unit) ask(ctx context.Context, needed assay.Access, q *question) error {
-	if err := u.spend(ctx, needed, q.rows); err != nil || len(q.rows) == 0 {
+	if err := u.spend(ctx, needed, q); err != nil || len(q.rows) == 0 {
 		return err
 	}
 	if err := u.run.broker.ask(q); err != nil {
 		return u.failed(err)
 	}
-	classes := u.run.classes
-	for i := range len(q.scores) / classes {
-		u.look(q.rows[i*len(u.space.Clean):(i+1)*len(u.space.Clean)], q.scores[i*classes:(i+1)*classes])
+	classes, columns, size := u.run.classes, u.run.columns, len(u.space.Clean)
+	for i := range len(q.scores) / columns {
+		to := q.scores[i*classes : (i+1)*classes]
+		u.withoutRefusal(to, q.scores[i*columns:(i+1)*columns])
+		if err := u.look(q.rows[i*size:(i+1)*size], to); err != nil {
+			return u.failed(err)
+		}
 	}
 	return nil
 }
 
-// spend counts the queries for some rows, or tells why they cannot be asked.
-func (u *unit) spend(ctx context.Context, needed assay.Access, rows []float32) error {
+// withoutRefusal writes the scores of the classes: the label's is the refusal's where that is greater.
+func (u *unit) withoutRefusal(to, scores []float64) {
+	if len(to) == len(scores) {
+		return // they are the same memory
+	}
+	refusal := scores[len(to)]
+	copy(to, scores)
+	to[u.label] = max(to[u.label], refusal)
+}
+
+// spend counts the queries of a question, or tells why it cannot be asked.
+func (u *unit) spend(ctx context.Context, needed assay.Access, q *question) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if !u.method.Access.Includes(needed) {
 		return u.failed(fmt.Errorf("it asked for %s, and its description says that it needs access to %s: correct the description", needed, u.method.Access))
 	}
-	if len(rows)%len(u.space.Clean) != 0 {
-		return u.failed(fmt.Errorf("it asked about %d numbers, which are no whole rows of %d", len(rows), len(u.space.Clean)))
+	if len(q.rows)%len(u.space.Clean) != 0 {
+		return u.failed(fmt.Errorf("it asked about %d numbers, which are no whole rows of %d", len(q.rows), len(u.space.Clean)))
 	}
-	n, most := len(rows)/len(u.space.Clean), u.run.attacker.Queries
+	n, most := max(len(q.rows)/len(u.space.Clean), len(q.draws)), u.run.attacker.Queries
 	if most > 0 && u.queries+n > most {
 		u.exhausted = true
 		return &BudgetError{Queries: most}
@@ -231,25 +282,35 @@ func (u *unit) failed(err error) error {
 	return err
 }
 
-// look remembers a row if it is adversarial and inside the space.
-func (u *unit) look(x []float32, scores []float64) {
+// look remembers a row if it is adversarial and inside the space. Of a model that draws at random the answer may be a
+// chance: most of some further draws decide.
+func (u *unit) look(x []float32, scores []float64) error {
 	answer := winner(scores)
 	if answer < 0 {
 		u.undefined++
 	}
 	if answer < 0 || answer == u.label {
-		return
+		return nil
 	}
-	c := candidate{distance: u.space.Distance(x), lead: scores[answer] - scores[u.label]}
+	c := candidate{lead: scores[answer] - scores[u.label]}
+	c.distance, c.parameters = u.measure(x)
+	if u.method.Minimal && c.distance > u.space.Eps {
+		return u.lookFurther(c, x)
+	}
 	for _, known := range u.nearest {
 		if slices.Equal(known.row, x) {
-			return
+			return nil
 		}
 	}
 	near := len(u.nearest) < kept || c.distance < u.nearest[kept-1].distance
 	sure := u.surest == nil || c.lead > u.surest.lead
-	if !near && !sure || u.space.Contains(x) != nil {
-		return
+	if !near && !sure || u.contains(x) != nil {
+		return nil
+	}
+	if u.run.random {
+		if most, err := u.mostly(x); err != nil || !most {
+			return err
+		}
 	}
 	c.row = slices.Clone(x)
 	if sure {
@@ -262,4 +323,21 @@ func (u *unit) look(x []float32, scores []float64) {
 		u.nearest = slices.Insert(u.nearest, at, c)
 		u.nearest = u.nearest[:min(len(u.nearest), kept)]
 	}
+	return nil
+}
+
+// mostly reports whether a row is adversarial in two thirds of some draws: more than confirms it, so that a search does not end
+// where the confirmation is a matter of chance. The harness asks: it costs the attacker no query.
+func (u *unit) mostly(x []float32) (bool, error) {
+	columns, n := u.run.columns, 0
+	q := &question{rows: slices.Repeat(x, confirming), scores: make([]float64, confirming*columns), draws: u.draws.next(confirming)}
+	if err := u.run.broker.ask(q); err != nil {
+		return false, err
+	}
+	for scores := range slices.Chunk(q.scores, columns) {
+		if k := winner(scores); k >= 0 && k != u.label && k < u.run.classes {
+			n++
+		}
+	}
+	return 3*n >= 2*confirming, nil
 }

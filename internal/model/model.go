@@ -35,6 +35,21 @@ type Description struct {
 	Batch   int      // rows that the model runs at once; 0 for any number
 	Classes []string // names, in the order of the scores
 	Output  Output
+
+	// Reject says that the last class is a refusal to answer, such as a detector's or for want of confidence. No label
+	// is of it, and an input that gets it is neither classified rightly nor an adversarial example.
+	Reject bool
+
+	// Random says that answers depend on random numbers. The model is a Drawing then.
+	Random bool
+}
+
+// Labels is how many classes a label can be of: all but the refusal.
+func (d Description) Labels() int {
+	if d.Reject {
+		return len(d.Classes) - 1
+	}
+	return len(d.Classes)
 }
 
 // RowSize is the number of values in one row of input.

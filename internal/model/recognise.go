@@ -26,12 +26,18 @@ type Recognised struct {
 	Description // Classes is empty and Output unknown where only a run can tell
 
 	Model   *onnx.Model // with the recognised output alone, a tensor
-	Inputs  []Input     // which take a row's values in turn
+	Inputs  []Input     // which take a row's values in turn; in the model they come first
+	Random  []Source    // inputs that take random numbers, in the model's order, after the others
+	Defence *Defence    // what the metadata say
 	Columns int         // of the scores: 1 for the probability of the second of two classes, 0 if unknown
 	Element onnx.DataType
 
 	named bool // the classes were stated
+	drawn bool // nodes were made inputs, so that the graph is not that of the file
 }
+
+// Rewritten reports whether Model computes otherwise than the model that was recognised: its random numbers come from inputs.
+func (r *Recognised) Rewritten() bool { return r.drawn }
 
 // Input is one input of a model.
 type Input struct {
@@ -48,6 +54,14 @@ type Input struct {
 func Recognise(m *onnx.Model, o Override) (*Recognised, error) {
 	r := &Recognised{Model: m.Clone()}
 	if err := r.Model.Sort(); err != nil {
+		return nil, err
+	}
+	defence, err := ReadDefence(m)
+	if err != nil {
+		return nil, err
+	}
+	r.Defence, r.Reject = defence, defence.Reject
+	if err := r.sources(defence.Random); err != nil {
 		return nil, err
 	}
 	if err := r.inputs(o); err != nil {
@@ -95,6 +109,9 @@ func (r *Recognised) take(g *graphIndex, out scoreOutput, o Override) error {
 		r.Classes = g.classNames()
 	}
 	if r.Output == Labels {
+		if r.Reject {
+			return fmt.Errorf("output %q gives labels, and the metadata say that the last class of its scores is a refusal: give an output of scores", out.value.Name)
+		}
 		return nil
 	}
 	if s := out.value.Type.Shape; len(s) > 0 && s[len(s)-1].Known() {
@@ -112,6 +129,12 @@ func (r *Recognised) SetColumns(n int) error {
 	}
 	r.Columns = n
 	classes := max(n, 2)
+	if r.Reject && n < 3 {
+		return fmt.Errorf("its output has %d values for a row: with a last class that is a refusal it takes at least 3", n)
+	}
+	if r.Reject && len(r.Classes) == classes-1 {
+		r.Classes = append(slices.Clone(r.Classes), Refused)
+	}
 	switch {
 	case len(r.Classes) == classes:
 		return nil
@@ -122,12 +145,18 @@ func (r *Recognised) SetColumns(n int) error {
 	for i := range r.Classes {
 		r.Classes[i] = strconv.Itoa(i)
 	}
+	if r.Reject {
+		r.Classes[classes-1] = Refused
+	}
 	return nil
 }
 
+// Refused is the name of a refusal among the classes, where the model has none for it.
+const Refused = "refused"
+
 // inputs reads what the model takes.
 func (r *Recognised) inputs(o Override) error {
-	free := r.Model.Graph.FreeInputs()
+	free := slices.DeleteFunc(r.Model.Graph.FreeInputs(), func(v onnx.Value) bool { return r.source(v.Name) })
 	if len(free) == 0 {
 		return errors.New("the model has no inputs, so it is no classifier")
 	}

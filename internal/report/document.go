@@ -136,6 +136,7 @@ type Test struct {
 	Plots    []Plot    `json:"plots,omitempty"`
 	Broken   []Broken  `json:"broken,omitempty"` // units, the most easily broken first
 	Examples []Example `json:"examples,omitempty"`
+	Notes    []string  `json:"notes,omitempty"` // what was seen of single units, a line each
 	N        int       `json:"n"`
 	Correct  int       `json:"correct"` // units that the model gets right untouched
 	Queries  int64     `json:"queries"`

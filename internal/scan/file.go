@@ -17,6 +17,7 @@ type File struct {
 
 	size  int64                         // -1 until a reader has come to the end
 	at    io.ReaderAt                   // nil where it can be read only from its start
+	again bool                          // reading at may unpack the content again
 	open  func() (io.ReadCloser, error) // where at is nil
 	work  *work
 	ended bool // a reader of open came to the end without an error
@@ -45,7 +46,7 @@ func (f *File) Section(name string, offset, size int64) *File {
 	if f.at != nil {
 		offset = min(max(offset, 0), f.size)
 		c.size = min(max(size, 0), f.size-offset)
-		c.at = io.NewSectionReader(f.at, offset, c.size)
+		c.at, c.again = io.NewSectionReader(f.at, offset, c.size), f.again
 		return c
 	}
 	c.size = -1
@@ -105,13 +106,17 @@ var errUnpacked = errors.New("it unpacks to more than is allowed for its size")
 // container's entries come to more bytes than the limits allow.
 func (f *File) Reader(ctx context.Context) (io.ReadCloser, error) {
 	if f.at != nil {
-		return &reader{ctx: ctx, f: f, r: io.NewSectionReader(f.at, 0, f.size), c: io.NopCloser(nil)}, nil
+		return &reader{ctx: ctx, f: f, r: io.NewSectionReader(f.at, 0, f.size), c: io.NopCloser(nil), size: f.size}, nil
 	}
+	return f.fromStart(ctx)
+}
+
+func (f *File) fromStart(ctx context.Context) (io.ReadCloser, error) {
 	r, err := f.open()
 	if err != nil {
 		return nil, err
 	}
-	return &reader{ctx: ctx, f: f, r: r, c: r}, nil
+	return &reader{ctx: ctx, f: f, r: r, c: r, size: -1}, nil
 }
 
 type reader struct {
@@ -120,6 +125,7 @@ type reader struct {
 	r    io.Reader
 	c    io.Closer
 	read int64
+	size int64 // that it must have, or -1
 }
 
 func (r *reader) Close() error { return r.c.Close() }
@@ -135,9 +141,9 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 	switch {
 	case !errors.Is(err, io.EOF):
-	case r.f.at == nil:
+	case r.size < 0:
 		r.f.ended, r.f.size = true, r.read
-	case r.read != r.f.size:
+	case r.read != r.size:
 		return n, fmt.Errorf("%w: the file became shorter while it was read", io.ErrUnexpectedEOF)
 	}
 	return n, err
@@ -154,7 +160,7 @@ func (f *File) spend(n int) bool {
 // InPlace gives the content at any offset where that costs nothing, and nil where it would
 // have to be unpacked first.
 func (f *File) InPlace(ctx context.Context) io.ReaderAt {
-	if f.at == nil {
+	if f.at == nil || f.again {
 		return nil
 	}
 	return &readerAt{ctx, f}
@@ -164,37 +170,60 @@ func (f *File) InPlace(ctx context.Context) io.ReaderAt {
 // more than 16 MiB, and may take up to 96 MiB then.
 func (f *File) Claim() { f.work.hold() }
 
+// Reserve takes memory that a container needs while its entries are scanned, such as the
+// window of a compression. It is an error where less is left of what all may take.
+func (f *File) Reserve(n int64) error {
+	f.work.hold()
+	if n > f.work.memory {
+		return fmt.Errorf("to unpack it %d bytes of memory are needed, and %d are left for that", n, f.work.memory)
+	}
+	f.work.memory -= n
+	return nil
+}
+
 // Random gives the content at any offset, and its size. Content that must be unpacked is
-// read into memory; where it is more than the limits allow, that is an error.
+// read into memory where it is small; of what is larger a part is kept, and the rest is
+// unpacked again when it is asked for, so scanners read on rather than to and fro.
 func (f *File) Random(ctx context.Context) (io.ReaderAt, int64, error) {
 	if f.at == nil {
-		data, err := f.load(ctx)
-		if err != nil {
+		if err := f.load(ctx); err != nil {
 			return nil, 0, err
 		}
-		f.at = bytes.NewReader(data)
 	}
 	return &readerAt{ctx, f}, f.size, nil
 }
 
-// load reads all of the content into memory. One file on disk at a time may do so, for
-// the memory of all together is bounded.
-func (f *File) load(ctx context.Context) ([]byte, error) {
+// load makes content that must be unpacked one that can be read at any offset. One file on
+// disk at a time may do so, for the memory of all together is bounded.
+func (f *File) load(ctx context.Context) error {
 	f.work.hold()
 	r, err := f.Reader(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, f.work.memory+1))
+	cache := min(cacheBytes, f.work.memory/2)
+	held := min(heldBytes, f.work.memory-cache)
+	data, err := io.ReadAll(io.LimitReader(r, held+1))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if int64(len(data)) > f.work.memory {
-		return nil, fmt.Errorf("it must be unpacked to be read, and is more than the %d bytes of memory left for that: unpack it and scan what comes out", f.work.memory)
+	if int64(len(data)) <= held {
+		f.work.memory -= int64(len(data))
+		f.at = bytes.NewReader(data)
+		return nil
 	}
-	f.work.memory -= int64(len(data))
-	return data, nil
+	if cache < blockBytes {
+		return fmt.Errorf("it must be unpacked to be read, and only %d bytes of memory are left for that: unpack it and scan what comes out", f.work.memory)
+	}
+	rest, err := io.Copy(io.Discard, r)
+	if err != nil {
+		return err
+	}
+	f.work.memory -= cache
+	f.size = int64(len(data)) + rest
+	f.at, f.again = f.rewound(ctx, f.size, cache), true
+	return nil
 }
 
 type readerAt struct {
@@ -232,7 +261,7 @@ func (f *File) probe(ctx context.Context) (Probe, error) {
 			p.Size = f.size
 		}
 	}
-	if err != nil || f.at == nil {
+	if err != nil || f.at == nil || f.again {
 		return p, err
 	}
 	p.Tail = make([]byte, min(TailBytes, f.size))

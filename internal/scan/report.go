@@ -64,6 +64,13 @@ func (r *Report) Entry(ctx context.Context, f *File) error {
 	return err
 }
 
+// Scope gives a function that gives back what memory was taken by then: that of one part of
+// a container, before the next is read.
+func (r *Report) Scope() func() {
+	memory := r.work.memory
+	return func() { r.work.memory = memory }
+}
+
 func (r *Report) entry(ctx context.Context, f *File) (format string, err error) {
 	memory := r.work.memory
 	status, format, err := r.work.file(ctx, f)
@@ -123,6 +130,8 @@ type work struct {
 	entries  int
 	findings []Finding
 	more     int
+	beside   map[string][]part
+	parts    int
 }
 
 // add keeps a finding. Beyond the most that are told it takes the place of the least bad.
@@ -147,7 +156,12 @@ func (w *work) add(f Finding) {
 // file scans a file or an entry and gives its status and format.
 func (w *work) file(ctx context.Context, f *File) (status Status, format string, err error) {
 	r := &Report{file: f, work: w}
-	defer func() { status = status.Worse(r.children) }()
+	defer func() {
+		status = status.Worse(r.children)
+		if again, ok := f.at.(*rewound); ok {
+			again.close()
+		}
+	}()
 	unread := func(err error) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -176,8 +190,11 @@ func (w *work) file(ctx context.Context, f *File) (status Status, format string,
 		if s.Describe().Last || !s.Match(p) {
 			continue
 		}
-		name, before := s.Describe().Name, len(r.extents)
+		name, before, told := s.Describe().Name, len(r.extents), r.children
 		err := w.scan(ctx, s, f, r)
+		if err == nil && len(r.extents) == before && r.children == told && told == "" {
+			continue // it was something else
+		}
 		if format == "" {
 			format = name
 		} else {

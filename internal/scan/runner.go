@@ -59,10 +59,8 @@ func (r *Runner) Content(ctx context.Context, path string, content io.ReaderAt, 
 		w.findings = append(w.findings, Finding{Rule: "more-findings", Severity: Unknown, Place: f.Place(0, ""),
 			Message: fmt.Sprintf("There are %d more findings, none worse than those told.", w.more), Remedy: "Remove what is told, and scan again."})
 	}
-	slices.SortStableFunc(w.findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.Place.Entry, b.Place.Entry), cmp.Compare(a.Place.Offset, b.Place.Offset), cmp.Compare(a.Rule, b.Rule))
-	})
-	return Result{Path: path, Format: format, Status: status, Findings: slices.Clip(append([]Finding{}, w.findings...))}, nil
+	slices.SortStableFunc(w.findings, byPlace)
+	return Result{Path: path, Format: format, Status: status, Findings: slices.Clip(append([]Finding{}, w.findings...)), beside: w.beside}, nil
 }
 
 // Paths scans files, and all files in folders, and gives the results in the order of the
@@ -111,7 +109,7 @@ func (r *Runner) Paths(ctx context.Context, paths []string) ([]Result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return results, nil
+	return results, r.hold(ctx, targets, results)
 }
 
 func (r *Runner) target(ctx context.Context, t target) (Result, error) {

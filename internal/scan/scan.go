@@ -74,6 +74,8 @@ type Result struct {
 	Format   string    `json:"format"` // of the file itself; several are joined by "+"
 	Status   Status    `json:"status"`
 	Findings []Finding `json:"findings"` // by entry and offset
+
+	beside map[string][]part // what it takes from files beside it, by their paths
 }
 
 // Description is what a scanner says of itself.

@@ -141,6 +141,30 @@ func (c *checker) model(m *Model, endpoints map[string]*Endpoint) {
 		c.Fail(m.At, "states what the model takes or gives: that is said where its endpoint is described")
 	}
 	c.shape(m)
+	c.signature(m.At, m.Signature)
+	if m.Signature != nil && m.Endpoint != "" {
+		c.Fail(m.At+".signature", "is there, and the model is behind an endpoint: there is no file to verify")
+	}
+}
+
+// signature notes what is wrong with who vouches for a file.
+func (c *checker) signature(at string, s *Signature) {
+	if s == nil {
+		return
+	}
+	at += ".signature"
+	c.file(at+".file", s.File, false)
+	c.file(at+".key", s.Key, false)
+	c.file(at+".roots", s.Roots, false)
+	c.file(at+".folder", s.Folder, true)
+	switch {
+	case s.Key == "" && s.Roots == "":
+		c.Fail(at, "says nothing of who is trusted: name a key, or roots")
+	case s.Key != "" && s.Roots != "":
+		c.Fail(at+".roots", "is there, and key as well: leave one out")
+	case s.Identity != "" && s.Roots == "":
+		c.Fail(at+".identity", "is that of a certificate, and a key has none: name roots, or leave it out")
+	}
 }
 
 // endpoint notes what is wrong with the way a model is asked.
@@ -210,6 +234,7 @@ func (c *checker) data(d *Data) {
 		c.Fail(d.At+".file", "is training data as well, in line %d: test on data that no model was made from", c.Where(other).Line)
 	}
 	c.schema(d)
+	c.signature(d.At, d.Signature)
 	if s := d.Schema.Own; s != nil && (s.Complete || len(s.Shape) > 0) {
 		c.relations(d)
 	}
@@ -341,6 +366,8 @@ func (c *checker) goal(g *Goal, solutions map[string]*Solution, data map[string]
 		switch {
 		case a.Eps == nil && (a.Norm != nil || a.Unit != nil):
 			c.Fail(g.At+".attacker", "changes the norm or unit that eps is in: state eps as well")
+		case a.Eps != nil && *a.Eps < 1 && a.Norm != nil && *a.Norm == L0:
+			c.Fail(g.At+".attacker.eps", "is %v, and in L0 it is how many features may change, or pixels: give at least 1", *a.Eps)
 		case a.Eps != nil && *a.Eps > 1 && a.Norm != nil && *a.Norm == Linf && a.Unit != nil && *a.Unit == Share:
 			c.Fail(g.At+".attacker.eps", "is %v, and a share of a feature's range is at most 1", *a.Eps)
 		}

@@ -44,8 +44,16 @@ func (s *System) Files() []File {
 			out = append(out, File{role, path, fmt.Sprintf(at, args...)})
 		}
 	}
+	signed := func(by *Signature, what, at string) {
+		if by != nil {
+			add("signature of "+what, by.File, "%s.file", at)
+			add("key of "+what, by.Key, "%s.key", at)
+			add("roots of "+what, by.Roots, "%s.roots", at)
+		}
+	}
 	for i, m := range s.Models {
 		add("model "+m.Name, m.File, "models[%d].file", i)
+		signed(m.Signature, "model "+m.Name, fmt.Sprintf("models[%d].signature", i))
 	}
 	for i, e := range s.Endpoints {
 		add("authorities of "+e.Name, e.TLS.CA, "endpoints[%d].tls.ca", i)
@@ -54,6 +62,7 @@ func (s *System) Files() []File {
 		add("data "+d.Name, d.File, "data[%d].file", i)
 		add("labels of "+d.Name, d.Labels, "data[%d].labels", i)
 		add("schema of "+d.Name, d.Schema.File, "data[%d].schema", i)
+		signed(d.Signature, "data "+d.Name, fmt.Sprintf("data[%d].signature", i))
 	}
 	for i, r := range s.Records {
 		add("record "+r.Name, r.File, "records[%d].file", i)

@@ -30,7 +30,7 @@ type mutation struct {
 }
 
 // Texts that mean nothing to Assay, so that any other will do.
-var freeText = regexp.MustCompile(`^system\.(name|provider|description|intended-use|contact)$|annex-iii\[|\.(harm|owner|reason|approved-by|training|scores|description|missing)$` +
+var freeText = regexp.MustCompile(`^system\.(name|provider|description|intended-use|contact)$|annex-iii\[|\.(harm|owner|reason|approved-by|training|licence|supplier|identity|scores|description|missing)$` +
 	`|classes\[|\.columns\[|\.drop\[|categories\[|^endpoints.*\.(model|version|signature|input|output|request|prefix|environment)$`)
 
 // Texts of which the schema knows no more than that they are texts.
@@ -124,7 +124,7 @@ func wrongs(path string, n *yaml.Node) map[string]string {
 // required tells the fields without which a description says nothing of use.
 func required(path, field string) bool {
 	fields := map[string]string{
-		"": "version system", "system": "name stage modality risk", "risks": "id vulnerability level harm", "models": "name file endpoint", "endpoints": "name protocol url", "data": "name file",
+		"": "version system", "system": "name stage modality risk", "risks": "id vulnerability level harm", "models": "name file endpoint", "endpoints": "name protocol url", "data": "name file", "models.signature": "file key roots", "data.signature": "file key roots",
 		"solutions": "name cells", "goals": "goal solution data reason", "exclusions": "cell reason approved-by date",
 		"records": "name file cells owner date", "goals.criterion.costs": "metric relation limit",
 	}

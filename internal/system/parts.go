@@ -97,6 +97,26 @@ type Model struct {
 	Classes []string `yaml:"classes"`
 	// Training says how the model was trained, such as a command.
 	Training string `yaml:"training"`
+	// Licence is the model's licence, by its SPDX identifier, such as Apache-2.0.
+	Licence string `yaml:"licence"`
+	// Supplier is whom the model comes from; the system's provider if it is left out.
+	Supplier string `yaml:"supplier"`
+	// Signature says who vouches for the file.
+	Signature *Signature `yaml:"signature"`
+}
+
+// Signature is a signature of a model or of data in the format of OpenSSF Model Signing, and whose it must be.
+type Signature struct {
+	// File holds the signature, as assay sign writes it.
+	File string `yaml:"file" check:"required"`
+	// Key is the public key that is trusted, in PEM.
+	Key string `yaml:"key"`
+	// Roots are the certificates of authorities that are trusted, in PEM, instead of a key.
+	Roots string `yaml:"roots"`
+	// Identity is whose certificate it must be: its common name, or an address, host name or URI in it.
+	Identity string `yaml:"identity"`
+	// Folder is what was signed, where that is more than this file.
+	Folder string `yaml:"folder"`
 }
 
 // Override is what recognition is to believe of the model.
@@ -137,6 +157,12 @@ type Data struct {
 	Relations []Relation `yaml:"relations"`
 	// BadRecords is how many records may be bad: they are left out and reported.
 	BadRecords int `yaml:"bad-records" check:"min=0 max=1000000000"`
+	// Licence is the data's licence, by its SPDX identifier, such as CC-BY-4.0.
+	Licence string `yaml:"licence"`
+	// Supplier is whom the data come from.
+	Supplier string `yaml:"supplier"`
+	// Signature says who vouches for the data.
+	Signature *Signature `yaml:"signature"`
 }
 
 // Schema is a schema in a file of its own, or written in place.

@@ -40,6 +40,8 @@ type Norm string
 const (
 	Linf Norm = "Linf"
 	L2   Norm = "L2"
+	L1   Norm = "L1"
+	L0   Norm = "L0" // how many features change, of an image how many pixels
 )
 
 // Unit is what the size of a perturbation counts in.
@@ -57,7 +59,7 @@ func Sets() strict.Sets {
 	sets := strict.Sets{}
 	add(sets, Public, Partners, Internal)
 	add(sets, Test, Training, Validation, Reference)
-	add(sets, Linf, L2)
+	add(sets, Linf, L2, L1, L0)
 	add(sets, Raw, Share, Std)
 	add(sets, assay.Vulnerabilities()...)
 	add(sets, assay.Cells()...)

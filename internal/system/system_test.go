@@ -51,8 +51,8 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%+v is at %v", f, s.Where(f.At))
 		}
 	}
-	if got := strings.Join(files, " "); got != "model undefended=models/undefended.onnx model hardened=models/hardened.onnx authorities of gateway=authorities.pem "+
-		"data test=test.csv data scans=scans.idx labels of scans=labels.idx data trained-on=train.csv schema of trained-on=schema.yaml record trainings-2026=trainings.pdf catalogue=own-catalogue.yaml" {
+	if got := strings.Join(files, " "); got != "model undefended=models/undefended.onnx signature of model undefended=models/hardened.sig key of model undefended=signer.pem model hardened=models/hardened.onnx signature of model hardened=models/hardened.sig roots of model hardened=authorities.pem authorities of gateway=authorities.pem "+
+		"data test=test.csv signature of data test=test.csv.sig key of data test=signer.pem data scans=scans.idx labels of scans=labels.idx signature of data scans=test.csv.sig roots of data scans=authorities.pem data trained-on=train.csv schema of trained-on=schema.yaml record trainings-2026=trainings.pdf catalogue=own-catalogue.yaml" {
 		t.Errorf("the files are %s", got)
 	}
 	cases := s.Cases()
@@ -64,7 +64,7 @@ func TestOpen(t *testing.T) {
 		t.Error("the endpoints are wrong")
 	}
 	later := s.Mistake("models[1].file", "takes 30 numbers, and the data have 4")
-	if want := complete + ":44:11: models[1].file: takes 30 numbers, and the data have 4"; later.Error() != want || assay.CodeOf(later) != assay.CodeInput {
+	if want := complete + ":45:11: models[1].file: takes 30 numbers, and the data have 4"; later.Error() != want || assay.CodeOf(later) != assay.CodeInput {
 		t.Errorf("got %v, want %s", later, want)
 	}
 }
@@ -127,6 +127,7 @@ func TestContradictions(t *testing.T) {
 		{"data: test", "data: test, criterion: {limit: 0.1}", `11:5: goals[0].reason: is missing: say why`},
 		{"data: test", "data: test, reason: r, attacker: {norm: L2}", `11:82: goals[0].attacker: changes the norm or unit that eps is in: state eps as well`},
 		{"data: test", "data: test, reason: r, attacker: {norm: Linf, eps: 1.5, unit: range}", `goals[0].attacker.eps: is 1.5, and a share of a feature's range is at most 1`},
+		{"data: test", "data: test, reason: r, attacker: {norm: L0, eps: 0.5, unit: range}", `goals[0].attacker.eps: is 0.5, and in L0 it is how many features`},
 		{"data: test", "data: test, reason: r, criterion: {sampling: {rule: census, n: 3}}", `is a census, which takes every unit there is`},
 		{"data: test", "data: test, reason: r, criterion: {costs: [{metric: m, relation: at-most, limit: 1}, {metric: m, relation: at-most, limit: 2}]}", `goals[0].criterion.costs[1].metric: "m" is there already`},
 		{"data: test}\n", "data: test}\n  - {goal: evasion-prevent, solution: training, data: test}\n", `12:12: goals[1].goal: "evasion-prevent for training on test" is there already, in line 11`},
@@ -143,6 +144,12 @@ func TestContradictions(t *testing.T) {
 		{"file: d.csv", "file: d.csv, schema: e.csv", `data[0].schema: schema`},
 		{"file: d.csv", "file: d.csv, relations: [a <= 1], schema: {shape: [2]}", `data[0].relations[0]: the relation names features, and the records are arrays of shape [2], which have none`},
 		{"file: d.csv", "file: d.csv, relations: [rdius <= 1], schema: {complete: true, features: [{name: radius, type: real, min: 0, max: 1}]}", `data[0].relations[0]: the relation names "rdius", which is no feature: did you mean "radius"?`},
+		{"file: a.onnx", "file: a.onnx, signature: {file: d.csv}", `models[0].signature: says nothing of who is trusted: name a key, or roots`},
+		{"file: a.onnx", "file: a.onnx, signature: {file: d.csv, key: d.csv, roots: d.csv}", `models[0].signature.roots: is there, and key as well: leave one out`},
+		{"file: a.onnx", "file: a.onnx, signature: {file: d.csv, key: d.csv, identity: me}", `models[0].signature.identity: is that of a certificate, and a key has none`},
+		{"file: a.onnx", "file: a.onnx, signature: {file: e.sig, key: d.csv}", `models[0].signature.file: "e.sig" is not there`},
+		{"file: d.csv", "file: d.csv, signature: {file: d.csv, key: ../k.pem}", `data[0].signature.key: "../k.pem" cannot be used`},
+		{"file: d.csv", "file: d.csv, signature: {file: d.csv, key: a.onnx, folder: .}", ``},
 		{"file: d.csv", "file: d.csv, relations: ['a <= 2*']", `7:51: data[0].relations[0]: here must be a feature or a number, not the end`},
 	} {
 		_, err := Decode([]byte(strings.Replace(small, c.from, c.to, 1)), filepath.Join(dir, FileName))

@@ -22,6 +22,7 @@ type Batch struct {
 	Model map[string]*ort.Tensor
 
 	seed   uint64
+	clean  []float32 // X before it was perturbed, for losses of pairs
 	raw    []float32 // each example's weight in the data
 	loss   []float32 // of each example, after the step
 	scores []float32
@@ -29,8 +30,9 @@ type Batch struct {
 	climb  func(ctx context.Context, b *Batch) error
 }
 
-// InputGradient gives the gradient of each example's loss with respect to its input, as
-// X and the weights are now: as many numbers as X has, to be used until the next call.
+// InputGradient gives the gradient of each example's loss, or of what a [Pair] climbs, with
+// respect to its input, as X and the weights are now: as many numbers as X has, to be used
+// until the next call.
 // The model is as in use: batch normalisation by the running statistics, no dropout.
 func (b *Batch) InputGradient(ctx context.Context) ([]float32, error) {
 	if b.slope == nil {

@@ -82,7 +82,7 @@ func CheckGradient(ctx context.Context, m *onnx.Model, d *Data, n int, o Options
 // inputGradient makes the graph that gives losses, scores, and the gradient of the
 // loss with respect to the examples.
 func (p *plan) inputGradient(o *Options) (*onnx.Model, *GradientCheck, error) {
-	e, err := p.extend(p.start(), nil, nil)
+	e, err := p.extend(p.start(), nil, nil, false)
 	if err != nil {
 		return nil, nil, err
 	}

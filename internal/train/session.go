@@ -138,6 +138,7 @@ type runner struct {
 	outputs []*ort.Tensor // after the losses and scores
 	weigh   bool          // the examples' weights are the last input
 	slope   bool          // the examples' gradients are the last output
+	paired  bool          // the examples as they were before follow the inputs
 	bound   map[*Batch]*ort.Binding
 }
 
@@ -154,6 +155,9 @@ func (r *runner) run(ctx context.Context, b *Batch) error {
 	bound := r.bound[b]
 	if bound == nil {
 		inputs := slices.Concat(b.inputs(r.plan), r.inputs)
+		if r.paired {
+			inputs = append(inputs, ort.NewTensor(b.clean, inputs[0].Shape...))
+		}
 		if r.weigh {
 			inputs = append(inputs, ort.NewTensor(b.Weights))
 		}

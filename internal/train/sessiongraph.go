@@ -13,6 +13,7 @@ import (
 // Names of what the graphs take and give beside parameters and statistics.
 const (
 	examplesName = "assay_examples"
+	cleanName    = "assay_clean"
 	labelsName   = "assay_labels"
 	weightsName  = "assay_weights"
 	lossName     = "assay_loss"
@@ -22,15 +23,16 @@ const (
 // trainingGraph makes the graph of a step. It takes the examples, their labels,
 // the parameters in order, and the examples' weights. It gives each example's loss,
 // the scores, the gradients of the weighted sum of the losses in the parameters' order,
-// and the batch's own statistics in theirs.
-func (p *plan) trainingGraph(loss autodiff.Loss) (*onnx.Model, error) {
+// and the batch's own statistics in theirs. For a loss of pairs it takes the examples as they
+// were before the weights, and the scores are those of the perturbed ones.
+func (p *plan) trainingGraph(o *Options) (*onnx.Model, error) {
 	m := p.start()
 	switchModes(m.Graph, p)
-	e, err := p.extend(m, p.parameters, nil)
+	e, err := p.extend(m, p.parameters, nil, o.Pair != nil)
 	if err != nil {
 		return nil, err
 	}
-	each, err := e.loss(loss)
+	each, err := e.loss(o.trained())
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +55,7 @@ func (p *plan) trainingGraph(loss autodiff.Loss) (*onnx.Model, error) {
 // model stands. It takes the examples, their labels, and the parameters and
 // statistics in order.
 func (p *plan) evaluationGraph(loss autodiff.Loss) (*onnx.Model, error) {
-	e, err := p.extend(p.start(), p.parameters, p.statistics)
+	e, err := p.extend(p.start(), p.parameters, p.statistics, false)
 	if err != nil {
 		return nil, err
 	}
@@ -64,13 +66,13 @@ func (p *plan) evaluationGraph(loss autodiff.Loss) (*onnx.Model, error) {
 }
 
 // slopeGraph makes the graph that gives what the evaluation's does, and the gradient of each
-// example's loss with respect to its input.
-func (p *plan) slopeGraph(loss autodiff.Loss) (*onnx.Model, error) {
-	e, err := p.extend(p.start(), p.parameters, p.statistics)
+// example's loss with respect to its input, the perturbed one of a pair.
+func (p *plan) slopeGraph(o *Options) (*onnx.Model, error) {
+	e, err := p.extend(p.start(), p.parameters, p.statistics, o.Pair != nil)
 	if err != nil {
 		return nil, err
 	}
-	each, err := e.loss(loss)
+	each, err := e.loss(o.climbed())
 	if err != nil {
 		return nil, err
 	}
@@ -138,10 +140,12 @@ type extended struct {
 	plan     *plan
 	examples string   // the input for the examples
 	leaves   []string // the inputs for the parameters
+	paired   bool     // the scores are of examples as they are and, below, as they were perturbed
 }
 
-// extend declares the inputs, with the examples and labels as the first two.
-func (p *plan) extend(m *onnx.Model, parameters []parameter, statistics []statistic) (*extended, error) {
+// extend declares the inputs, with the examples and labels as the first two, and for pairs
+// the examples as they were before as the last.
+func (p *plan) extend(m *onnx.Model, parameters []parameter, statistics []statistic, paired bool) (*extended, error) {
 	b := onnx.Extend(m.Graph)
 	nodes := m.Graph.Nodes
 	m.Graph.Nodes = nil
@@ -157,7 +161,16 @@ func (p *plan) extend(m *onnx.Model, parameters []parameter, statistics []statis
 		m.Graph.Inputs = append(m.Graph.Inputs, onnx.Value{Name: input, Type: onnx.TensorOf(onnx.Float32, shape)})
 		return input
 	}
-	examples := feed(p.input.Name, examplesName, p.input.Type.Elem, p.input.Type.Shape)
+	declare := func(name string) {
+		m.Graph.Inputs = append(m.Graph.Inputs, onnx.Value{Name: name, Type: onnx.TensorOf(onnx.Float32, p.input.Type.Shape)})
+	}
+	var examples, clean string
+	if paired {
+		clean, examples = p.pairs(b)
+		declare(examples)
+	} else {
+		examples = feed(p.input.Name, examplesName, p.input.Type.Elem, p.input.Type.Shape)
+	}
 	var leaves []string
 	for _, w := range parameters {
 		leaves = append(leaves, feed(w.name, w.name+"_float32", w.elem, onnx.Fixed(w.shape...)))
@@ -165,12 +178,15 @@ func (p *plan) extend(m *onnx.Model, parameters []parameter, statistics []statis
 	for _, s := range statistics {
 		feed(s.name, s.name+"_float32", s.elem, onnx.Fixed(s.shape...))
 	}
+	if paired {
+		declare(clean)
+	}
 	m.Graph.Nodes = append(m.Graph.Nodes, nodes...)
 	g, err := autodiff.New(m)
 	if err != nil {
 		return nil, err
 	}
-	return &extended{Graph: g, plan: p, examples: examples, leaves: leaves}, nil
+	return &extended{Graph: g, plan: p, examples: examples, leaves: leaves, paired: paired}, nil
 }
 
 // loss adds the examples' losses and the scores as the first two outputs.
@@ -192,6 +208,9 @@ func (e *extended) loss(loss autodiff.Loss) (string, error) {
 		return "", err
 	}
 	e.OutputAs(lossName, each, onnx.Float32, onnx.Dims(e.plan.dim()))
+	if e.paired {
+		scores = e.Ops("Split", onnx.Attrs{"axis": int64(0), "num_outputs": int64(2)}, 2, scores)[1]
+	}
 	e.OutputAs(scoresName, scores, onnx.Float32, shape)
 	return each, nil
 }

@@ -43,6 +43,8 @@ type Options struct {
 	// names it with all its settings: a training with another one is not resumed.
 	Perturb func(ctx context.Context, b *Batch) error
 	Recipe  string
+	Pair    *Pair // a loss that also sees the examples as they were before; nil for Loss
+
 	// Progress is told of each step and each epoch's end. It must not take long.
 	Progress func(Progress)
 
@@ -154,6 +156,9 @@ func (o *Options) complete(d *Data) (err error) {
 		if *v.value < v.least {
 			return fmt.Errorf("training with %d %s is not possible", *v.value, v.what)
 		}
+	}
+	if err := o.Pair.check(d, o); err != nil {
+		return err
 	}
 	if o.Optimizer, err = o.Optimizer.complete(); err != nil {
 		return err

@@ -56,6 +56,9 @@ func newTraining(m *onnx.Model, d *Data, o *Options) (*training, error) {
 	if err := p.takeParameters(o.Frozen); err != nil {
 		return nil, err
 	}
+	if err := p.checkPairs(o); err != nil {
+		return nil, err
+	}
 	if p.batch > d.Len() {
 		return nil, fmt.Errorf("the model takes %d examples at once, and there are %d", p.batch, d.Len())
 	}
@@ -66,7 +69,7 @@ func newTraining(m *onnx.Model, d *Data, o *Options) (*training, error) {
 	t.views = p.views(t.memory)
 	t.good, t.best = t.memory.values(), t.memory.values()
 	t.state = o.Optimizer.newState(len(t.memory.weights))
-	if t.graph, err = p.trainingGraph(o.Loss); err != nil {
+	if t.graph, err = p.trainingGraph(o); err != nil {
 		return nil, err
 	}
 	if o.Validation != nil {
@@ -145,12 +148,19 @@ func (t *training) prepare() (err error) {
 	}
 	reseed(t.graph.Graph, stream(t.Seed, purposeDropout, uint64(t.epoch), 0))
 	t.steps, err = t.plan.newRunner(t.graph, t.memory.parameters, slices.Concat(t.memory.gradients, t.memory.measured), true, t.Options)
-	return err
+	if err != nil {
+		return err
+	}
+	t.steps.paired = t.Pair != nil
+	return nil
 }
 
 func (t *training) step(ctx context.Context, b *Batch) error {
 	if t.Perturb != nil {
 		b.Model, b.climb = t.views, t.climb
+		if t.Pair != nil {
+			b.clean = append(b.clean[:0], b.X...)
+		}
 		if err := t.Perturb(ctx, b); err != nil {
 			return fmt.Errorf("epoch %d, step %d: the batch could not be perturbed: %w", b.Epoch+1, b.Step+1, err)
 		}
@@ -177,14 +187,14 @@ func (t *training) step(ctx context.Context, b *Batch) error {
 // climb puts the gradient of each example's loss with respect to its input into a batch.
 func (t *training) climb(ctx context.Context, b *Batch) error {
 	if t.slopes == nil {
-		graph, err := t.plan.slopeGraph(t.Loss)
+		graph, err := t.plan.slopeGraph(t.Options)
 		if err != nil {
 			return err
 		}
 		if t.slopes, err = t.plan.newRunner(graph, slices.Concat(t.memory.parameters, t.memory.statistics), nil, false, t.Options); err != nil {
 			return err
 		}
-		t.slopes.slope = true
+		t.slopes.slope, t.slopes.paired = true, t.Pair != nil
 	}
 	return t.slopes.run(ctx, b)
 }

@@ -33,6 +33,7 @@ const Opset = 21
 type Graph struct {
 	*onnx.Builder
 	model *onnx.Model
+	rules *ruleSet
 }
 
 // New prepares a copy of the model: local functions are inlined, operators brought to
@@ -54,7 +55,7 @@ func New(m *onnx.Model) (*Graph, error) {
 	if err := expand(b, m); err != nil {
 		return nil, err
 	}
-	return &Graph{Builder: b, model: m}, nil
+	return &Graph{Builder: b, model: m, rules: exactRules}, nil
 }
 
 // Model gives the model with all that was added. It stays tied to g: what is added
@@ -66,7 +67,8 @@ type Gradients struct {
 	// Names of the gradients, in the order asked for; each has its value's shape.
 	Names []string
 	// StraightThrough are nodes, such as quantisation, that have a gradient of zero
-	// almost everywhere and were given the gradient of the identity instead.
+	// almost everywhere and were given the gradient of the identity instead, or with
+	// Surrogates another one.
 	StraightThrough []*onnx.Node
 	// Stopped are nodes, such as Round or a comparison, whose gradient is zero
 	// wherever it is defined: nothing flows through them. What depends on the
@@ -117,7 +119,7 @@ func (g *Graph) prepare(value string, wrt []string) (*pass, error) {
 		if err != nil {
 			return nil, err
 		}
-		p := newPass(g.Builder, types, operators, g.Graph, wrt)
+		p := newPass(g.Builder, types, g.rules, g.Graph, wrt)
 		if err := p.check(value); err != nil {
 			return nil, err
 		}
@@ -167,11 +169,11 @@ func (e *NoPath) Error() string {
 
 // pass is one reverse sweep over a graph.
 type pass struct {
-	*onnx.Builder                     // of the graph that the sweep is written to
-	graph         *onnx.Graph         // that is swept over
-	nodes         []*onnx.Node        // its nodes, before anything was appended
-	types         *infer.Types        // of its values
-	rules         map[string]operator // by operator
+	*onnx.Builder              // of the graph that the sweep is written to
+	graph         *onnx.Graph  // that is swept over
+	nodes         []*onnx.Node // its nodes, before anything was appended
+	types         *infer.Types // of its values
+	rules         *ruleSet
 	wrt           []string
 	active        map[string]bool     // values that depend on wrt
 	grads         map[string][]string // contributions to each value's gradient
@@ -217,7 +219,7 @@ func (f *findings) fail(n *onnx.Node, because string) {
 	}
 }
 
-func newPass(b *onnx.Builder, types *infer.Types, rules map[string]operator, g *onnx.Graph, wrt []string) *pass {
+func newPass(b *onnx.Builder, types *infer.Types, rules *ruleSet, g *onnx.Graph, wrt []string) *pass {
 	p := &pass{
 		Builder: b, types: types, rules: rules, graph: g, nodes: slices.Clone(g.Nodes), wrt: wrt,
 		active: map[string]bool{}, grads: map[string][]string{}, standIn: map[string]string{}, found: &findings{},
@@ -226,7 +228,7 @@ func newPass(b *onnx.Builder, types *infer.Types, rules map[string]operator, g *
 		p.active[w] = true
 	}
 	for _, n := range p.nodes {
-		if rules[n.OpType()].shapeOnly {
+		if rules.of(n).shapeOnly {
 			continue
 		}
 		if slices.ContainsFunc(n.Reads(), func(v string) bool { return p.active[v] }) {
@@ -275,7 +277,7 @@ func (p *pass) walk(reached map[string]bool) {
 			p.found.fail(n, errTooNested.Error())
 			return
 		}
-		op := p.rules[n.OpType()]
+		op := p.rules.of(n)
 		switch {
 		case op.zero:
 			note(&p.found.stopped, n)
@@ -289,7 +291,7 @@ func (p *pass) walk(reached map[string]bool) {
 			p.found.compose(composite{n, p.graph, p.types, op.expand})
 		case op.gradient == nil:
 			p.found.fail(n, op.reason())
-		case op.straight:
+		case p.replaces(n, op):
 			note(&p.found.straight, n)
 		}
 		// A whole number has no gradient, but what stands behind it, such as an
@@ -306,7 +308,7 @@ func (p *pass) walk(reached map[string]bool) {
 // sweep appends the reverse pass, starting with the gradients that were added.
 func (p *pass) sweep() error {
 	for _, n := range slices.Backward(p.nodes) {
-		op := p.rules[n.OpType()]
+		op := p.rules.of(n)
 		if op.gradient == nil {
 			continue
 		}

@@ -3,6 +3,7 @@ package autodiff
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"assay/onnx"
 )
@@ -31,15 +32,15 @@ var quantisation = map[string]operator{
 func carrying(nodes []*onnx.Node, p *pass) map[string]bool {
 	carried := map[string]bool{}
 	for _, n := range nodes {
-		op := p.rules[n.OpType()]
-		from := op.straight && p.active[n.Input(0)]
+		op := p.rules.of(n)
+		from := p.replaces(n, op) && slices.ContainsFunc(n.Inputs, func(v string) bool { return p.active[v] })
 		if op.gradient != nil && !op.shapeOnly {
 			for _, v := range n.Inputs {
 				from = from || carried[v]
 			}
 		}
 		for _, o := range n.Outputs {
-			if t := p.elem(o); from && o != "" && t != onnx.Undefined && !t.IsFloat() && t != onnx.Bool {
+			if t := p.elem(o); from && o != "" && t != onnx.Undefined && !t.IsFloat() && (t != onnx.Bool || p.rules.soft) {
 				carried[o] = true
 			}
 		}

@@ -6,6 +6,7 @@ import (
 
 	"assay"
 	"assay/internal/assess"
+	"assay/internal/criteria"
 	"assay/internal/method"
 	"assay/internal/method/evasion"
 )
@@ -23,18 +24,25 @@ func FuzzChecks(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(record, control)
-	f.Add([]byte("null"), []byte("null"))
-	f.Add([]byte(`{"result":{"methods":[null]}}`), []byte(`{"controls":{"curve":[{},{}],"units":-1}}`))
-	f.Add(record, []byte(`{"eps":1e300,"methods":[{"name":"pgd","iterative":true}],"controls":{"units":30,"known":{},"curve":[{"eps":1,"broken":[1,2,2,1]}]}}`))
-	f.Fuzz(func(t *testing.T, record, control []byte) {
+	without := []byte(`{"model":"undefended","right":[1,3],"broken":[3]}`)
+	f.Add(record, control, without)
+	f.Add([]byte("null"), []byte("null"), []byte("null"))
+	f.Add([]byte(`{"result":{"methods":[null]}}`), []byte(`{"controls":{"curve":[{},{}],"units":-1}}`), []byte(`{"right":[3,1,-1],"broken":null}`))
+	f.Add(record, []byte(`{"eps":1e300,"methods":[{"name":"pgd","iterative":true}],"controls":{"units":30,"known":{},"curve":[{"eps":1,"broken":[1,2,2,1]}]}}`), without)
+	f.Fuzz(func(t *testing.T, record, control, without []byte) {
 		seen := make([]assess.Observation, 30)
 		for i := range seen {
 			seen[i] = assess.Observation{Unit: i, Detail: record}
 		}
-		checks, err := New(nil, "").Checks(nil, seen, map[string]json.RawMessage{batteryControl: control})
+		tester, test := New(nil, ""), &assess.Test{Without: "undefended"}
+		controls := map[string]json.RawMessage{batteryControl: control, unawareControl: without}
+		checks, err := tester.Checks(test, seen, controls)
 		if err == nil && len(checks) < 4 {
 			t.Errorf("only %d checks", len(checks))
+		}
+		text, err := tester.Explain(test, criteria.Criterion{Metric: "attack-success-rate", Limit: 0.1}, seen, controls)
+		if err != nil && text != "" {
+			t.Errorf("beside the error %v there is %q", err, text)
 		}
 	})
 }

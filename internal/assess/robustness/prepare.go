@@ -191,7 +191,7 @@ func (t *Tester) openLocal(ctx context.Context, p *prepared, m *system.Model) (*
 		return nil, t.system.Mistake(m.At+".file", "%s: %v", m.File, err)
 	}
 	p.description = first.Description
-	if p.battery.Attacker.Access == assay.Gradients && first.NoGradient != nil && !first.Hidden() {
+	if p.battery.Attacker.Access == assay.Gradients && first.NoGradient != nil && first.Surrogate == nil && !first.Hidden() {
 		p.battery.Attacker.Access = assay.Scores
 		p.remarks = append(p.remarks, fmt.Sprintf("the attacker has the model, and nobody could follow its gradients, as it has none (%v): the methods for scores are used", first.NoGradient))
 	}

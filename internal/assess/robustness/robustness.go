@@ -108,17 +108,25 @@ func nearest(r method.Result) *method.MethodResult {
 	return best
 }
 
-// battery is the name of the one control: the battery's own.
+// batteryControl is the control that is the battery's own.
 const batteryControl = "battery"
 
 // controlUnits is how many units the controls attack again, at other eps and efforts.
 const controlUnits = 64
 
 // Controls names the controls.
-func (t *Tester) Controls(*assess.Test) []string { return []string{batteryControl} }
+func (t *Tester) Controls(test *assess.Test) []string {
+	if test.Without == "" {
+		return []string{batteryControl}
+	}
+	return []string{batteryControl, unawareControl}
+}
 
-// Control runs the battery's controls on the first units of the order.
-func (t *Tester) Control(ctx context.Context, test *assess.Test, _ string, order []int) (json.RawMessage, error) {
+// Control runs a control on the first units of the order.
+func (t *Tester) Control(ctx context.Context, test *assess.Test, name string, order []int) (json.RawMessage, error) {
+	if name == unawareControl {
+		return t.unaware(ctx, test, order)
+	}
 	p, target, release, err := t.acquire(ctx, test)
 	if err != nil {
 		return nil, err
@@ -153,12 +161,20 @@ func recorded(observed []assess.Observation, controls map[string]json.RawMessage
 }
 
 // Checks judges whether the battery could have found what it did not find.
-func (t *Tester) Checks(_ *assess.Test, observed []assess.Observation, controls map[string]json.RawMessage) ([]criteria.Check, error) {
+func (t *Tester) Checks(test *assess.Test, observed []assess.Observation, controls map[string]json.RawMessage) ([]criteria.Check, error) {
 	e, _, err := recorded(observed, controls)
 	if err != nil {
 		return nil, err
 	}
-	return e.Checks(), nil
+	checks := e.Checks()
+	if test.Without != "" {
+		c, err := compared(test, e, controls)
+		if err != nil {
+			return nil, err
+		}
+		checks = append(checks, c.check())
+	}
+	return checks, nil
 }
 
 // Clean tells which units the model gets right untouched.

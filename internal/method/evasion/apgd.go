@@ -14,6 +14,11 @@ import (
 // momentum, whose step begins at 2·eps and is halved, and the search taken back to its best point, where
 // too few steps went up or the best point stayed the same. It has no step size to be chosen.
 //
+// In L1 it is the search of Croce and Hein (2021, arXiv:2103.01208, Algorithm 1): see apgdl1.go.
+//
+// With EOT each gradient is the mean of so many, so that a model that draws at random is attacked on average (expectation over
+// transformation: Athalye et al. 2018, arXiv:1802.00420, section 4.2), as in AutoAttack's version for such models.
+//
 // With Targets it searches towards each of the classes that are ahead of the others at the clean input,
 // one after the other (section 4.2 of the paper: nine of them).
 //
@@ -26,6 +31,7 @@ type APGD struct {
 	Restarts int        // searches, at least 1; of each target
 	Loss     model.Loss // cross-entropy, margin or DLR, and targeted ones where there are targets
 	Targets  int        // classes to aim at, at most; 0 for none
+	EOT      int        // gradients of which the mean is followed; 0 for 1
 }
 
 // The constants of Algorithm 1.
@@ -40,6 +46,7 @@ func (m APGD) Describe() method.Description {
 		Name: "apgd-" + string(m.Loss), Access: assay.Gradients, Iterative: true,
 		Settings:  []method.Setting{{Name: "steps", Value: float64(m.Steps)}, {Name: "restarts", Value: float64(m.Restarts)}},
 		Reference: "Croce and Hein 2020 (arXiv:2003.01690), Algorithm 1",
+		Norms:     []method.Norm{method.Linf, method.L2, method.L1},
 	}
 	switch m.Loss {
 	case model.CrossEntropy:
@@ -49,6 +56,10 @@ func (m APGD) Describe() method.Description {
 	}
 	if m.Targets > 0 {
 		d.Settings = append(d.Settings, method.Setting{Name: "targets", Value: float64(m.Targets)})
+	}
+	if m.EOT > 1 {
+		d.Name += "-eot"
+		d.Settings = append(d.Settings, method.Setting{Name: "eot", Value: float64(m.EOT)})
 	}
 	return d
 }
@@ -64,10 +75,13 @@ func (m APGD) Perturb(ctx context.Context, u method.Unit) error {
 	}
 	for _, target := range targets {
 		for range m.Restarts {
-			x := make([]float32, len(u.Clean()))
-			u.Space().Random(u.Rand(), x)
-			a := &ascent{unit: u, loss: m.loss(u.Classes()), target: target, x: x}
-			if err := a.climb(ctx, m.Steps); err != nil || u.Found() {
+			a := &ascent{unit: u, loss: m.loss(u.Classes()), target: target, eot: max(m.EOT, 1), x: make([]float32, len(u.Clean()))}
+			u.Space().Random(u.Rand(), a.x)
+			search := a.climb
+			if u.Space().Norm == method.L1 {
+				search = a.climbSparsely
+			}
+			if err := search(ctx, m.Steps); err != nil || u.Found() {
 				return err
 			}
 		}
@@ -107,6 +121,7 @@ type ascent struct {
 	unit   method.Unit
 	loss   model.Loss
 	target int
+	eot    int
 
 	x, previous []float32
 	now         method.Gradient // at x
@@ -177,6 +192,25 @@ func (a *ascent) step(ctx context.Context, size float64) (err error) {
 	return err
 }
 
+// gradient is the mean of those at x.
 func (a *ascent) gradient(ctx context.Context) (method.Gradient, error) {
-	return a.unit.Gradient(ctx, a.loss, a.target, a.x)
+	g, err := a.unit.Gradient(ctx, a.loss, a.target, a.x)
+	part := 1 / float32(a.eot)
+	for draw := 1; draw < a.eot && err == nil && !a.unit.Found(); draw++ {
+		next, failed := a.unit.Gradient(ctx, a.loss, a.target, a.x)
+		if err = failed; err != nil {
+			break
+		}
+		g.Loss += next.Loss
+		for j, v := range next.Slope {
+			g.Slope[j] += v
+		}
+	}
+	if a.eot > 1 {
+		g.Loss *= part
+		for j := range g.Slope {
+			g.Slope[j] *= part
+		}
+	}
+	return g, err
 }

@@ -3,6 +3,7 @@ package evasion
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"assay"
 	"assay/internal/method"
@@ -39,24 +40,34 @@ type Battery struct {
 	Open func(ctx context.Context, m *onnx.Model) (method.Target, func(), error)
 }
 
-// Defaults gives the methods of a battery for what an attacker gets to see, the most
+// Defaults gives the methods of a battery for what an attacker gets to see and the norm, the most
 // directed last: an attacker with gradients also tries what needs none, since a model may hide them.
-func Defaults(access assay.Access, e Effort, shape []int64, layout model.Layout) []method.Method {
-	list := []method.Method{Noise{Draws: e.Draws}, HopSkipJump{Queries: e.Queries, Draws: 100}}
-	if access.Includes(assay.Scores) {
-		list = append(list, Square{Queries: e.Queries, Share: 0.8, Shape: shape, Layout: layout})
+func Defaults(access assay.Access, norm method.Norm, e Effort, shape []int64, layout model.Layout) []method.Method {
+	list := []method.Method{Noise{Draws: e.Draws}}
+	for _, m := range []method.Method{
+		HopSkipJump{Queries: e.Queries, Draws: 100},
+		Square{Queries: e.Queries, Share: 0.8, Shape: shape, Layout: layout},
+		FGSM{},
+	} {
+		if d := m.Describe(); access.Includes(d.Access) && d.In(norm) {
+			list = append(list, m)
+		}
 	}
-	if access.Includes(assay.Gradients) {
-		list = append(list, FGSM{})
-	}
-	return append(list, directed(access, e)...)
+	return append(list, directed(access, norm, e)...)
 }
 
 // directed gives the methods that follow gradients, by two losses: that of cross-entropy is 0 to
-// rounding where a model is very sure, that of the margin is not.
-func directed(access assay.Access, e Effort) []method.Method {
+// rounding where a model is very sure, that of the margin is not. PGD stands in for Auto-PGD
+// in the norms in which that cannot search.
+func directed(access assay.Access, norm method.Norm, e Effort) []method.Method {
 	if !access.Includes(assay.Gradients) {
 		return nil
+	}
+	if !(APGD{}).Describe().In(norm) {
+		return []method.Method{
+			PGD{Steps: e.Steps, Step: 1, Restarts: e.Restarts, Loss: model.CrossEntropy},
+			PGD{Steps: e.Steps, Step: 1, Restarts: e.Restarts, Loss: model.Margin},
+		}
 	}
 	return []method.Method{
 		APGD{Steps: e.Steps, Restarts: e.Restarts, Loss: model.CrossEntropy},
@@ -65,20 +76,18 @@ func directed(access assay.Access, e Effort) []method.Method {
 }
 
 // strongest gives the methods that a battery rests on: those that make the most of the access.
-func strongest(access assay.Access, e Effort, shape []int64, layout model.Layout) []method.Method {
-	switch access {
-	case assay.Gradients:
-		return directed(access, e)
-	case assay.Scores:
-		return []method.Method{Square{Queries: e.Queries, Share: 0.8, Shape: shape, Layout: layout}}
+func strongest(access assay.Access, norm method.Norm, e Effort, shape []int64, layout model.Layout) []method.Method {
+	all := Defaults(access, norm, e, shape, layout)
+	if list := directed(access, norm, e); len(list) > 0 {
+		return list
 	}
-	return []method.Method{HopSkipJump{Queries: e.Queries, Draws: 100}}
+	return all[len(all)-1:]
 }
 
 // access is what the methods can use of a target: an attacker who has the model can follow no
 // gradients where it gives none.
 func (b *Battery) access(t method.Target) assay.Access {
-	if b.Attacker.Access == assay.Gradients && t.Gradient == nil {
+	if b.Attacker.Access == assay.Gradients && t.Gradient == nil && t.Surrogate == nil {
 		return assay.Scores
 	}
 	return b.Attacker.Access
@@ -98,22 +107,43 @@ func (b *Battery) effort() Effort {
 
 // Methods gives the battery's methods for a target.
 func (b *Battery) Methods(t method.Target) []method.Method {
-	return Defaults(b.access(t), b.effort(), b.Shape, b.Layout)
+	return Adaptive(t, Defaults(b.access(t), b.Attacker.Norm, b.effort(), b.Shape, b.Layout))
+}
+
+// strongest gives those of the target's methods that the battery rests on.
+func (b *Battery) strongest(t method.Target, e Effort) []method.Method {
+	return Adaptive(t, strongest(b.access(t), b.Attacker.Norm, e, b.Shape, b.Layout))
+}
+
+// starts is how many gradients of a search are at points where it begins: in L1 Auto-PGD begins three times.
+func starts(d method.Description, norm method.Norm) int {
+	if norm == method.L1 && strings.HasPrefix(d.Name, "apgd") {
+		return 3
+	}
+	return 1
 }
 
 // Most is the most queries that the battery asks about one unit of a target.
 func (b *Battery) Most(t method.Target) int {
-	e, access := b.effort(), b.access(t)
-	most := e.Draws + e.Queries
-	if access.Includes(assay.Scores) {
-		most += e.Queries
+	e, most, draws := b.effort(), 0, 1
+	if t.Model.Describe().Random {
+		draws = method.GradientDraws
 	}
-	if access.Includes(assay.Gradients) {
-		search := e.Restarts * (e.Steps + 1)
-		if b.Attacker.Queries > 0 {
-			search = min(search, b.Attacker.Queries)
+	for _, m := range b.Methods(t) {
+		switch d := m.Describe(); {
+		case d.Undirected:
+			most += e.Draws
+		case d.Access != assay.Gradients:
+			most += e.Queries
+		case !d.Iterative:
+			most += draws + 1
+		default:
+			search := e.Restarts * (e.Steps + starts(d, b.Attacker.Norm)) * draws
+			if b.Attacker.Queries > 0 {
+				search = min(search, b.Attacker.Queries)
+			}
+			most += search
 		}
-		most += 2 + len(directed(access, e))*search
 	}
 	return most
 }
@@ -126,6 +156,11 @@ func (b *Battery) Observe(ctx context.Context, t method.Target, inputs []method.
 		return nil, fmt.Errorf("attacking: %w", err)
 	}
 	return results, nil
+}
+
+// ObserveStrongest runs on units only what the battery rests on.
+func (b *Battery) ObserveStrongest(ctx context.Context, t method.Target, inputs []method.Input, o method.Options) ([]method.Result, error) {
+	return method.Run(ctx, t, b.Attacker, b.strongest(t, b.effort()), inputs, o)
 }
 
 // Run observes units and runs the controls on the first of them, at most controls.

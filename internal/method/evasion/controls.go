@@ -15,16 +15,17 @@ import (
 // Controls are what a battery does beside its observations, on a few units, so that a
 // reader can tell whether it could have found what it did not find.
 type Controls struct {
-	Units   int     `json:"units"`          // that the model gets right, among those controlled
-	Classes int     `json:"classes"`        // of the model
-	Bound   bool    `json:"bound"`          // something of the inputs is fixed, or bound by relations or groups
-	Curve   []Point `json:"curve"`          // success of the strongest methods by eps, ascending; the last at the whole domain
-	Zero    Point   `json:"zero"`           // the whole battery at eps 0
-	Drawn   int     `json:"drawn"`          // units of which the model, asked twice, gave different scores
-	Doubled *Point  `json:"doubled"`        // the strongest methods with doubled effort at the attacker's eps; nil where queries limit them
-	Slopes  *Slopes `json:"slopes"`         // nil without gradients
-	Known   *Known  `json:"known"`          // nil where none could be made
-	None    string  `json:"none,omitempty"` // why there is no known answer
+	Units   int     `json:"units"`            // that the model gets right, among those controlled
+	Classes int     `json:"classes"`          // of the model
+	Bound   bool    `json:"bound"`            // something of the inputs is fixed, or bound by relations or groups
+	Curve   []Point `json:"curve"`            // success of the strongest methods by eps, ascending; the last at the whole domain
+	Zero    Point   `json:"zero"`             // the whole battery at eps 0
+	Random  bool    `json:"random,omitempty"` // the model draws at random, and says so
+	Drawn   int     `json:"drawn"`            // units of which the model, asked twice, gave different scores
+	Doubled *Point  `json:"doubled"`          // the strongest methods with doubled effort at the attacker's eps; nil where queries limit them
+	Slopes  *Slopes `json:"slopes"`           // nil without gradients
+	Known   *Known  `json:"known"`            // nil where none could be made
+	None    string  `json:"none,omitempty"`   // why there is no known answer
 }
 
 // Point is which units were broken at an eps.
@@ -41,7 +42,8 @@ var fractions = []float64{0.25, 0.5, 1, 2, 4}
 func (b *Battery) Controls(ctx context.Context, t method.Target, inputs []method.Input, o method.Options) (*Controls, error) {
 	o.Progress = nil
 	k := &controller{Battery: b, target: t, options: o}
-	c := &Controls{Classes: len(t.Model.Describe().Classes), Bound: bound(t.Domain)}
+	d := t.Model.Describe()
+	c := &Controls{Classes: d.Labels(), Bound: bound(t.Domain), Random: d.Random}
 	right, err := k.right(ctx, inputs)
 	if err != nil {
 		return nil, err
@@ -50,7 +52,7 @@ func (b *Battery) Controls(ctx context.Context, t method.Target, inputs []method
 	if c.Drawn, err = k.drawn(ctx, right); err != nil {
 		return nil, err
 	}
-	if c.Zero, err = k.point(ctx, 0, Defaults(b.access(t), light, b.Shape, b.Layout), right); err != nil {
+	if c.Zero, err = k.point(ctx, 0, Adaptive(t, Defaults(b.access(t), b.Attacker.Norm, light, b.Shape, b.Layout)), right); err != nil {
 		return nil, err
 	}
 	if b.Attacker.Eps > 0 {
@@ -163,7 +165,7 @@ func (k *controller) point(ctx context.Context, eps float64, methods []method.Me
 // curve observes success by eps, and with doubled effort.
 func (k *controller) curve(ctx context.Context, c *Controls, right []method.Input) error {
 	access := k.access(k.target)
-	methods := strongest(access, k.effort(), k.Shape, k.Layout)
+	methods := k.strongest(k.target, k.effort())
 	for _, eps := range k.budgets() {
 		p, err := k.point(ctx, eps, methods, right)
 		if err != nil {
@@ -174,7 +176,7 @@ func (k *controller) curve(ctx context.Context, c *Controls, right []method.Inpu
 	if access != assay.Gradients {
 		return nil
 	}
-	p, err := k.point(ctx, k.Attacker.Eps, strongest(access, k.effort().Double(), k.Shape, k.Layout), right)
+	p, err := k.point(ctx, k.Attacker.Eps, k.strongest(k.target, k.effort().Double()), right)
 	c.Doubled = &p
 	return err
 }
@@ -194,18 +196,24 @@ func (k *controller) budgets() []float64 {
 
 // extent is the largest distance between two inputs of a domain, in its scale; numbers without limits do not count.
 func extent(d *method.Domain, norm method.Norm) float64 {
-	sum, largest := 0.0, 0.0
+	sum, squares, largest := 0.0, 0.0, 0.0
 	for i, low := range d.Low {
 		if d.Fixed != nil && d.Fixed[i] {
 			continue
 		}
 		if width := (float64(d.High[i]) - float64(low)) / float64(d.Scale[i]); !math.IsInf(width, 0) {
-			sum += width * width
+			sum += width
+			squares += width * width
 			largest = max(largest, width)
 		}
 	}
-	if norm == method.L2 {
-		return math.Sqrt(sum)
+	switch norm {
+	case method.L2:
+		return math.Sqrt(squares)
+	case method.L1:
+		return sum
+	case method.L0:
+		return float64(len(d.Low)) // no fewer than there are pixels
 	}
 	return largest
 }
@@ -305,7 +313,7 @@ func (k *controller) twin(ctx context.Context, inputs []method.Input) (*twin, er
 
 func (t *twin) attack(ctx context.Context, eps float64) ([]Answer, error) {
 	on := &controller{Battery: t.Battery, target: t.target, options: t.options}
-	p, err := on.point(ctx, eps, strongest(t.access(t.controller.target), t.effort(), t.Shape, t.Layout), t.inputs)
+	p, err := on.point(ctx, eps, Adaptive(t.target, strongest(t.access(t.controller.target), t.Attacker.Norm, t.effort(), t.Shape, t.Layout)), t.inputs)
 	if err != nil {
 		return nil, fmt.Errorf("on the linear model: %w", err)
 	}

@@ -1,6 +1,7 @@
 package evasion
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -39,9 +40,10 @@ const (
 // Describe tells what the method is.
 func (m FAB) Describe() method.Description {
 	return method.Description{
-		Name: "fab-t", Access: assay.Gradients, Iterative: true,
+		Name: "fab-t", Access: assay.Gradients, Iterative: true, Minimal: m.Nearest,
 		Settings:  []method.Setting{{Name: "steps", Value: float64(m.Steps)}, {Name: "targets", Value: float64(m.Targets)}},
 		Reference: "Croce and Hein 2020 (arXiv:1907.02044), Algorithm 1",
+		Norms:     []method.Norm{method.Linf, method.L2, method.L1},
 	}
 }
 
@@ -163,8 +165,11 @@ func (b *boundarySearch) reach(x []float32, slope []float64, needed float64) []f
 
 // length measures a change in the norm.
 func (b *boundarySearch) length(change []float64) float64 {
-	if b.wide.Norm == method.L2 {
+	switch b.wide.Norm {
+	case method.L2:
 		return math.Sqrt(square(change, nil))
+	case method.L1:
+		return sum(change, nil)
 	}
 	largest := 0.0
 	for _, v := range change {
@@ -232,7 +237,8 @@ func (b *boundarySearch) interpolate(ctx context.Context) error {
 // By the Karush-Kuhn-Tucker conditions each number is that of the unlimited solution for a multiplier, cut
 // off at its limit: the multiplier itself in Linf, in L2 times the slope. What is gained
 // is concave in the multiplier and made of straight pieces, so that Newton's method from 0 ends at the multiplier sought
-// without passing it, where the paper sorts the pieces.
+// without passing it, where the paper sorts the pieces. In L1 the numbers go to their limits one after the other, the
+// steepest first.
 func leastGaining(norm method.Norm, slope, low, high []float64, needed float64) []float64 {
 	sign := math.Copysign(1, needed)
 	needed = math.Abs(needed)
@@ -245,6 +251,9 @@ func leastGaining(norm method.Norm, slope, low, high []float64, needed float64) 
 		if limit[j] = high[j]; v*sign < 0 {
 			limit[j] = -low[j]
 		}
+	}
+	if norm == method.L1 {
+		return steepestGaining(slope, limit, needed, sign)
 	}
 	multiplier := 0.0
 	for range 100 { // Newton needs few: each passes the end of a piece
@@ -269,6 +278,25 @@ func leastGaining(norm method.Norm, slope, low, high []float64, needed float64) 
 		if v != 0 {
 			out[j] = math.Copysign(max(min(multiplier*rate[j], limit[j]), 0), v*sign)
 		}
+	}
+	return out
+}
+
+// steepestGaining is leastGaining in L1.
+func steepestGaining(slope, limit []float64, needed, sign float64) []float64 {
+	order, out := make([]int, len(slope)), make([]float64, len(slope))
+	for j := range order {
+		order[j] = j
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(math.Abs(slope[b]), math.Abs(slope[a])) })
+	for _, j := range order {
+		v := math.Abs(slope[j])
+		if v == 0 || !(needed > 0) {
+			break
+		}
+		by := max(min(needed/v, limit[j]), 0)
+		out[j] = math.Copysign(by, slope[j]*sign)
+		needed -= by * v
 	}
 	return out
 }

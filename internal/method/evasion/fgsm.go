@@ -20,6 +20,7 @@ func (FGSM) Describe() method.Description {
 	return method.Description{
 		Name: "fgsm", Access: assay.Gradients,
 		Reference: "Goodfellow et al. 2015 (arXiv:1412.6572), section 4",
+		Norms:     []method.Norm{method.Linf, method.L2, method.L1},
 	}
 }
 

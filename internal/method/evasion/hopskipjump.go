@@ -19,7 +19,8 @@ import (
 // Departures: it starts from the nearest of the inputs that the model takes for another
 // class (Unit.Pool), or else from draws of the whole domain; it ends as soon as it is within
 // the space, since nearer is not better there; what is asked about is first brought into the
-// domain, where numbers may be fixed or whole, and a draw moves a whole number by at least 1.
+// domain, where numbers may be fixed or whole, and a draw moves a whole number by at least 1. In L1, of which
+// the paper does not speak, it goes as in L2 and measures in L1.
 type HopSkipJump struct {
 	Queries int // at most; 5000 in much of the paper's comparison
 	Draws   int // of the first estimate, B0 in the paper: 100; the t-th has √t times as many
@@ -31,6 +32,7 @@ func (m HopSkipJump) Describe() method.Description {
 		Name: "hopskipjump", Access: assay.Labels, Iterative: true,
 		Settings:  []method.Setting{{Name: "queries", Value: float64(m.Queries)}, {Name: "draws", Value: float64(m.Draws)}},
 		Reference: "Chen et al. 2020 (arXiv:1904.02144), Algorithm 2",
+		Norms:     []method.Norm{method.Linf, method.L2, method.L1},
 	}
 }
 

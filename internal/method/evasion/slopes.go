@@ -15,13 +15,14 @@ import (
 // model is sure. A unit counts once, under the first that holds of it.
 type Slopes struct {
 	Units     int      `json:"units"`
-	NotFinite int      `json:"notFinite"`          // some of the gradient is no finite number
-	Zero      int      `json:"zero"`               // all of it is 0
-	Flat      int      `json:"flat"`               // a step along it, a hundredth of eps long, changes no score at all: the model has steps
-	Saturated int      `json:"saturated"`          // it vanishes for most numbers, and the scores depend on these
-	Replaced  []string `json:"replaced,omitempty"` // nodes that are given the identity's gradient
-	Stopped   []string `json:"stopped,omitempty"`  // nodes through which nothing flows
-	Loops     []string `json:"loops,omitempty"`    // nodes that run a part of the model again and again
+	NotFinite int      `json:"notFinite"`           // some of the gradient is no finite number
+	Zero      int      `json:"zero"`                // all of it is 0
+	Surrogate bool     `json:"surrogate,omitempty"` // the gradient is one through steps that have none: being flat means nothing
+	Flat      int      `json:"flat"`                // a step along it, a hundredth of eps long, changes no score at all: the model has steps
+	Saturated int      `json:"saturated"`           // it vanishes for most numbers, and the scores depend on these
+	Replaced  []string `json:"replaced,omitempty"`  // nodes that are given the identity's gradient
+	Stopped   []string `json:"stopped,omitempty"`   // nodes through which nothing flows
+	Loops     []string `json:"loops,omitempty"`     // nodes that run a part of the model again and again
 }
 
 // vanishing is the part of the largest slope below which a number's slope leads nowhere: it is
@@ -40,24 +41,41 @@ type nodes interface {
 }
 
 func (k *controller) slopes(ctx context.Context, inputs []method.Input) (*Slopes, error) {
-	s := &Slopes{Units: len(inputs)}
-	if n, ok := k.target.Gradient.(nodes); ok {
+	s := &Slopes{Units: len(inputs), Surrogate: k.target.Surrogate != nil}
+	of := k.target.Gradient
+	if s.Surrogate {
+		of = k.target.Surrogate
+	}
+	if n, ok := of.(nodes); ok {
 		s.Replaced, s.Stopped, s.Loops = n.StraightThrough(), n.Stopped(), n.Loops()
 	}
-	classes := len(k.target.Model.Describe().Classes)
-	for batch := range slices.Chunk(inputs, max(k.target.Gradient.Batch(), 1)) {
-		var rows []float32
-		var labels []int32
-		for _, in := range batch {
-			rows, labels = append(rows, in.X...), append(labels, int32(in.Label))
-		}
-		scores, losses, slope := make([]float32, len(batch)*classes), make([]float32, len(batch)), make([]float32, len(rows))
-		if err := k.target.Gradient.Gradient(ctx, model.Margin, rows, labels, nil, scores, losses, slope); err != nil {
-			return nil, fmt.Errorf("gradients of the controls: %w", err)
-		}
+	d := k.target.Model.Describe()
+	for batch := range slices.Chunk(inputs, max(of.Batch(), 1)) {
+		clean := make([][]float32, len(batch))
 		for i, in := range batch {
-			p := &probe{controller: k, clean: in.X, label: in.Label, slope: slope[i*len(in.X) : (i+1)*len(in.X)]}
-			if err := p.judge(ctx, s); err != nil {
+			clean[i] = in.X
+		}
+		_, slope, err := k.followed(ctx, of, batch, clean)
+		if err != nil {
+			return nil, err
+		}
+		// From one point beside each input to another: an input itself may stand where a step is.
+		var near, further [][]float32
+		probes := make([]*probe, len(batch))
+		for i, in := range batch {
+			probes[i] = &probe{controller: k, clean: in.X, label: in.Label, reject: d.Reject, slope: slope[i]}
+			near, further = append(near, probes[i].moved(k.Attacker.Eps/100)), append(further, probes[i].moved(k.Attacker.Eps/50))
+		}
+		first, _, err := k.followed(ctx, of, batch, near)
+		if err != nil {
+			return nil, err
+		}
+		second, _, err := k.followed(ctx, of, batch, further)
+		if err != nil {
+			return nil, err
+		}
+		for i, p := range probes {
+			if err := p.judge(ctx, s, slices.Equal(first[i], second[i])); err != nil {
 				return nil, err
 			}
 		}
@@ -65,14 +83,30 @@ func (k *controller) slopes(ctx context.Context, inputs []method.Input) (*Slopes
 	return s, nil
 }
 
+// followed gives the scores that gradients are followed of, which are logits where there are any, and the slopes of the margin.
+func (k *controller) followed(ctx context.Context, of model.Differentiable, inputs []method.Input, at [][]float32) (scores, slopes [][]float32, _ error) {
+	n, classes, size := len(inputs), len(k.target.Model.Describe().Classes), len(at[0])
+	labels := make([]int32, n)
+	for i, in := range inputs {
+		labels[i] = int32(in.Label)
+	}
+	all, losses, slope := make([]float32, n*classes), make([]float32, n), make([]float32, n*size)
+	if err := of.Gradient(ctx, model.Margin, slices.Concat(at...), labels, nil, all, losses, slope); err != nil {
+		return nil, nil, fmt.Errorf("gradients of the controls: %w", err)
+	}
+	return slices.Collect(slices.Chunk(all, classes)), slices.Collect(slices.Chunk(slope, size)), nil
+}
+
 // probe looks at the slope at one input.
 type probe struct {
 	*controller
 	clean, slope []float32
 	label        int
+	reject       bool // the last score is a refusal's
 }
 
-func (p *probe) judge(ctx context.Context, s *Slopes) error {
+// judge counts the input. Flat tells that no score that is followed changes along the slope.
+func (p *probe) judge(ctx context.Context, s *Slopes, flat bool) error {
 	largest := 0.0
 	for j, g := range p.slope {
 		if g-g != 0 {
@@ -85,22 +119,13 @@ func (p *probe) judge(ctx context.Context, s *Slopes) error {
 		s.Zero++
 		return nil
 	}
+	if flat && !s.Surrogate {
+		s.Flat++
+		return nil
+	}
 	clean, err := p.scores(ctx, p.clean)
 	if err != nil {
 		return err
-	}
-	// From one point beside the input to another: an input itself may stand where a step is.
-	near, err := p.scores(ctx, p.moved(p.Attacker.Eps/100))
-	if err != nil {
-		return err
-	}
-	further, err := p.scores(ctx, p.moved(p.Attacker.Eps/50))
-	if err != nil {
-		return err
-	}
-	if slices.Equal(near, further) {
-		s.Flat++
-		return nil
 	}
 	saturated, err := p.saturated(ctx, clean, largest)
 	if saturated {
@@ -159,20 +184,25 @@ func (p *probe) saturated(ctx context.Context, clean []float64, largest float64)
 		if err != nil {
 			return false, err
 		}
-		change = max(change, math.Abs(lead(drawn, p.label)-lead(clean, p.label)))
+		change = max(change, math.Abs(p.lead(drawn)-p.lead(clean)))
 	}
-	return change > matters*math.Abs(lead(step, p.label)-lead(clean, p.label)), nil
+	return change > matters*math.Abs(p.lead(step)-p.lead(clean)), nil
 }
 
-// lead is how far the best other class is ahead of a label.
-func lead(scores []float64, label int) float64 {
+// lead is how far the best other class is ahead of the label, or of the refusal where that is ahead of the label.
+func (p *probe) lead(scores []float64) float64 {
+	own := scores[p.label]
+	if p.reject {
+		last := len(scores) - 1
+		own, scores = max(own, scores[last]), scores[:last]
+	}
 	best := math.Inf(-1)
 	for k, s := range scores {
-		if k != label {
+		if k != p.label {
 			best = max(best, s)
 		}
 	}
-	return best - scores[label]
+	return best - own
 }
 
 // scores are the model's of one row by itself.

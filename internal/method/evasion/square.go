@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"math"
+	"slices"
 
 	"assay"
 	"assay/internal/method"
@@ -14,6 +15,9 @@ import (
 // 1 to 3): it changes a square of the image, or a part of a record's features, at random,
 // and keeps the change where the margin of the label over the other classes shrinks.
 // It needs scores and no gradients, so that a model that hides its gradients does not hide from it.
+//
+// In L1 it is that of Croce and Hein (2021, arXiv:2103.01208, section 4): bumps fall off faster, and each
+// proposal is projected onto ball and limits.
 //
 // Departures: proposals are brought into the space, where some numbers may be fixed or whole.
 // On records without an image's shape a square becomes a random set of features of the same
@@ -37,6 +41,7 @@ func (m Square) Describe() method.Description {
 			{Name: "shrink", Value: float64(m.shrink())},
 		},
 		Reference: "Andriushchenko et al. 2020 (arXiv:1912.00049), Algorithms 1 to 3",
+		Norms:     []method.Norm{method.Linf, method.L2, method.L1},
 	}
 }
 
@@ -109,7 +114,7 @@ func newSquares(m Square, u method.Unit) *squares {
 	return s
 }
 
-// start is the first point: stripes for Linf (Algorithm 2), tiles for L2 (section 3.4).
+// start is the first point: stripes for Linf (Algorithm 2), tiles for L2 (section 3.4) and L1.
 func (s *squares) start() []float32 {
 	delta := make([]float64, len(s.space.Clean))
 	switch {
@@ -163,24 +168,31 @@ func (s *squares) propose(from []float32, share float64) []float32 {
 
 // shift moves length from each second window to the first (Algorithm 3).
 func (s *squares) shift(delta []float64, windows []window) {
-	left := max(s.eps*s.eps-square(delta, nil), 0) / float64(len(windows))
+	count := float64(len(windows))
+	left := max(s.eps*s.eps-square(delta, nil), 0) / count
+	if s.space.Norm == method.L1 {
+		left = max(s.eps-sum(delta, nil), 0) / count
+	}
 	for _, w := range windows {
-		both := square(delta, w.first)
+		either := slices.Clone(w.first)
 		for _, j := range w.second {
 			if !w.has(j) {
-				both += delta[j] * delta[j]
+				either = append(either, j)
 			}
 		}
-		old, sign := math.Sqrt(square(delta, w.first))+1e-12, s.sign()
-		fresh, length := make([]float64, len(w.first)), 0.0
+		to := math.Sqrt(left + square(delta, either))
+		if s.space.Norm == method.L1 { // times the channels, as in the authors' program: the projection takes back what is too much
+			to = (left + sum(delta, either)) * count
+		}
+		old, sign := s.length(delta, w.first)+1e-12, s.sign()
+		fresh := make([]float64, len(w.first))
 		for i, j := range w.first {
 			fresh[i] = sign*w.bumps[i] + delta[j]/old
-			length += fresh[i] * fresh[i]
 		}
 		for _, j := range w.second {
 			delta[j] = 0
 		}
-		to := math.Sqrt(left+both) / (math.Sqrt(length) + 1e-12)
+		to /= s.length(fresh, nil) + 1e-12
 		for i, j := range w.first {
 			delta[j] = fresh[i] * to
 		}
@@ -191,7 +203,7 @@ func (s *squares) shift(delta []float64, windows []window) {
 func (s *squares) point(delta []float64, groups []float32) []float32 {
 	to := 1.0
 	if s.space.Norm == method.L2 {
-		to = s.eps / (math.Sqrt(square(delta, nil)) + 1e-12)
+		to = s.eps / (s.length(delta, nil) + 1e-12)
 	}
 	x := make([]float32, len(delta))
 	for j, c := range s.space.Clean {

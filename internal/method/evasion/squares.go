@@ -52,7 +52,7 @@ func (s *squares) windows(share float64) []window {
 	}
 	g := s.grid
 	side := int(math.Round(math.Sqrt(share * float64(g.height*g.width))))
-	if s.space.Norm == method.L2 {
+	if s.space.Norm != method.Linf {
 		side = max(side, 3) | 1 // odd, and at least 3, as in the authors' program
 	}
 	side = min(max(side, 1), g.height, g.width)
@@ -70,7 +70,7 @@ func (s *squares) windows(share float64) []window {
 	return out
 }
 
-// features draws features of a record: for Linf each is a window of its own, for L2 one
+// features draws features of a record: for Linf each is a window of its own, for L2 and L1 one
 // set takes the length of another.
 func (s *squares) features(share float64) []window {
 	if len(s.free) == 0 {
@@ -84,10 +84,14 @@ func (s *squares) features(share float64) []window {
 		}
 		return set
 	}
-	if s.space.Norm == method.L2 {
+	if s.space.Norm != method.Linf {
 		w := window{first: draw(), second: draw(), bumps: make([]float64, n)}
 		for i := range w.bumps {
-			w.bumps[i] = s.sign() / math.Sqrt(float64(n))
+			w.bumps[i] = s.sign()
+		}
+		length := s.length(w.bumps, nil)
+		for i := range w.bumps {
+			w.bumps[i] /= length
 		}
 		return []window{w}
 	}
@@ -112,14 +116,15 @@ func (s *squares) changeGroups(from []float32, share float64) []float32 {
 	return x
 }
 
-// bumps are the values of a square of an L2 perturbation, of length 1: one half positive, the other
+// bumps are the values of a square of a perturbation in L2 or L1, of length 1: one half positive, the other
 // negative, each largest in its middle (equation 2 of the paper), standing or lying.
 func (s *squares) bumps(side int) []float64 {
 	out := make([]float64, side*side)
 	half := max(side/2, 1)
-	bump(out, 0, half, side, 1)
-	bump(out, half, side, side, -1)
-	length := math.Sqrt(square(out, nil))
+	for i, part := range [][2]int{{0, half}, {half, side}} {
+		bump(out, part[0], part[1], side, float64(1-2*i), s.space.Norm)
+	}
+	length := s.length(out, nil)
 	lying := s.unit.Rand().IntN(2) == 0
 	turned := make([]float64, len(out))
 	for i, v := range out {
@@ -132,21 +137,48 @@ func (s *squares) bumps(side int) []float64 {
 	return turned
 }
 
-// bump fills the lines from one to another of a square: Σ 1/(k+1)² over growing rectangles around the middle.
-func bump(out []float64, from, to, side int, sign float64) {
+// bump fills the lines from one to another of a square: Σ 1/(k+1)² over growing rectangles around the middle, in
+// L1 the fourth power.
+func bump(out []float64, from, to, side int, sign float64, norm method.Norm) {
 	height := to - from
 	middle := max(height/2+1, side/2+1)
 	for k := range middle {
 		top, left := height/2-k, side/2-k
 		for y := max(top, 0); y < min(top+2*k+1, height); y++ {
 			for x := max(left, 0); x < min(left+2*k+1, side); x++ {
-				out[(from+y)*side+x] += sign / float64((k+1)*(k+1))
+				by := sign / float64((k+1)*(k+1))
+				if norm == method.L1 {
+					by /= float64((k + 1) * (k + 1))
+				}
+				out[(from+y)*side+x] += by
 			}
 		}
 	}
 }
 
 func (s *squares) sign() float64 { return float64(2*s.unit.Rand().IntN(2) - 1) }
+
+// length is that of a perturbation in L2 or L1, of the numbers named or of all.
+func (s *squares) length(v []float64, of []int) float64 {
+	if s.space.Norm == method.L1 {
+		return sum(v, of)
+	}
+	return math.Sqrt(square(v, of))
+}
+
+// sum is that of sizes, of the numbers named or of all.
+func sum(v []float64, of []int) (sum float64) {
+	if of == nil {
+		for _, x := range v {
+			sum += math.Abs(x)
+		}
+		return sum
+	}
+	for _, j := range of {
+		sum += math.Abs(v[j])
+	}
+	return sum
+}
 
 // square is the sum of squares, of the numbers named or of all.
 func square(v []float64, of []int) (sum float64) {

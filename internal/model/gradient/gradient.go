@@ -24,6 +24,10 @@ type Options struct {
 	Batch    int    // rows of each call, rounded up; 0 for 32
 	Threads  int    // 0 for as many as Go uses
 	Library  string // the ONNX Runtime library; see ort.Load
+
+	// Surrogate has gradients taken through steps that have none; see autodiff.Graph.Surrogates. The nodes that the
+	// model's metadata name are passed straight through.
+	Surrogate bool
 }
 
 const (
@@ -52,7 +56,10 @@ type Model struct {
 	runners map[model.Loss]*runner
 }
 
-var _ model.Differentiable = (*Model)(nil)
+var (
+	_ model.Differentiable  = (*Model)(nil)
+	_ model.DrawingGradient = (*Model)(nil)
+)
 
 // New differentiates a model, which is not changed. The graph of each loss is made when it is first asked
 // for, that of cross-entropy at once. What a model leaves open, such as
@@ -124,7 +131,7 @@ func (m *Model) Batch() int {
 }
 
 // StraightThrough names the nodes, such as quantisation, whose gradient is zero almost
-// everywhere, and through which that of the identity is given instead.
+// everywhere, and through which that of the identity or another surrogate is given instead.
 func (m *Model) StraightThrough() []string { return slices.Clone(m.straight) }
 
 // Stopped names the nodes through which no gradient flows, such as rounding: what the
@@ -158,6 +165,14 @@ func (m *Model) Close() error {
 
 // Gradient writes scores, loss and gradient of each row, as model.Differentiable says.
 func (m *Model) Gradient(ctx context.Context, loss model.Loss, rows []float32, labels, targets []int32, scores, losses, gradient []float32) error {
+	return m.GradientDraws(ctx, loss, rows, labels, targets, nil, scores, losses, gradient)
+}
+
+// GradientDraws is Gradient with the random numbers of a draw for each row, of draw 0 where there are no draws.
+func (m *Model) GradientDraws(ctx context.Context, loss model.Loss, rows []float32, labels, targets []int32, draws []uint64, scores, losses, gradient []float32) error {
+	if draws != nil && len(draws) != len(labels) {
+		return fmt.Errorf("%d rows have a draw each, and %d are given", len(labels), len(draws))
+	}
 	if err := m.check(loss, rows, labels, targets, scores, losses, gradient); err != nil {
 		return err
 	}
@@ -174,6 +189,7 @@ func (m *Model) Gradient(ctx context.Context, loss model.Loss, rows []float32, l
 		return err
 	}
 	r.fill(rows, labels, targets)
+	r.draw(draws, len(labels))
 	if err := r.rows.Run(ctx); err != nil {
 		return err
 	}
@@ -200,8 +216,8 @@ func (m *Model) check(loss model.Loss, rows []float32, labels, targets []int32, 
 	}
 	for _, list := range [][]int32{labels, targets} {
 		for i, class := range list {
-			if class < 0 || int(class) >= classes {
-				return fmt.Errorf("row %d is of class %d, and there are 0 to %d", i, class, classes-1)
+			if most := m.recognised.Labels(); class < 0 || int(class) >= most {
+				return fmt.Errorf("row %d is of class %d, and there are 0 to %d", i, class, most-1)
 			}
 		}
 	}
@@ -214,6 +230,8 @@ type runner struct {
 	rows    *ort.Rows
 
 	x                        []float32
+	random                   []model.Source
+	noise                    [][]float32 // of each source
 	labels, targets          []int64
 	scores, losses, gradient []float32
 }
@@ -238,7 +256,13 @@ func (m *Model) runner(loss model.Loss) (*runner, error) {
 		return nil, err
 	}
 	shape := append([]int64{int64(n)}, m.recognised.Shape...)
-	inputs := []*ort.Tensor{ort.NewTensor(r.x, shape...), ort.NewTensor(r.labels)}
+	inputs := []*ort.Tensor{ort.NewTensor(r.x, shape...)}
+	for _, in := range m.recognised.Random {
+		noise := make([]float32, n*in.Size)
+		r.random, r.noise = append(r.random, in), append(r.noise, noise)
+		inputs = append(inputs, ort.NewTensor(noise, append([]int64{int64(n)}, in.Shape...)...))
+	}
+	inputs = append(inputs, ort.NewTensor(r.labels))
 	if loss.Targeted() {
 		inputs = append(inputs, ort.NewTensor(r.targets))
 	}
@@ -265,6 +289,24 @@ func (r *runner) fill(rows []float32, labels, targets []int32) {
 		r.labels[i] = int64(labels[from])
 		if targets != nil {
 			r.targets[i] = int64(targets[from])
+		}
+	}
+}
+
+// draw writes the random numbers of a call's n rows, and of those that fill up the batch.
+func (r *runner) draw(draws []uint64, n int) {
+	if len(r.random) == 0 {
+		return
+	}
+	size := len(r.x) / len(r.labels)
+	for i := range r.labels {
+		draw := uint64(0)
+		if draws != nil {
+			draw = draws[min(i, n-1)]
+		}
+		key := model.KeyOf(r.x[i*size:(i+1)*size], draw)
+		for k, in := range r.random {
+			in.Fill(r.noise[k][i*in.Size:(i+1)*in.Size], key)
 		}
 	}
 }

@@ -26,6 +26,13 @@ func (m *Model) derive(loss model.Loss) (*onnx.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m.options.Surrogate {
+		marked, err := m.marked()
+		if err != nil {
+			return nil, err
+		}
+		g.Surrogates(marked...)
+	}
 	e := &extension{Graph: g, model: m}
 	scores, err := e.scores(source.Graph.Outputs[0].Name)
 	if err != nil {
@@ -42,7 +49,11 @@ func (m *Model) derive(loss model.Loss) (*onnx.Model, error) {
 	if loss.Targeted() {
 		targets = append(targets, g.Input("assay_targets", onnx.Int64, m.dim()))
 	}
-	each, err := g.Loss(byName[loss], scores, labels, targets...)
+	of := byName[loss]
+	if m.recognised.Reject {
+		of = autodiff.Refusing(of)
+	}
+	each, err := g.Loss(of, scores, labels, targets...)
 	if err != nil {
 		return nil, fmt.Errorf("loss %s: %w", loss, err)
 	}
@@ -58,6 +69,20 @@ func (m *Model) derive(loss model.Loss) (*onnx.Model, error) {
 	g.OutputAs("assay_losses", each, onnx.Float32, onnx.Dims(m.dim()))
 	g.OutputAs("assay_gradient", grads.Names[0], onnx.Float32, rows.Type.Shape)
 	return g.Model(), g.State()
+}
+
+// marked gives the outputs of the nodes that the metadata name.
+func (m *Model) marked() ([]string, error) {
+	var outputs []string
+	for _, name := range m.recognised.Defence.StraightThrough {
+		nodes := m.recognised.Model.Graph.Nodes
+		i := slices.IndexFunc(nodes, func(n *onnx.Node) bool { return n.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("the metadata name the node %q, whose gradient is to be passed straight through, and the model has none of that name on the way to its scores", name)
+		}
+		outputs = append(outputs, nodes[i].Output(0))
+	}
+	return outputs, nil
 }
 
 func names(nodes []*onnx.Node) []string {
@@ -85,6 +110,13 @@ func (m *Model) withRows() (*onnx.Model, onnx.Value, error) {
 	for _, size := range r.Shape {
 		dims = append(dims, int(size))
 	}
+	for i, v := range c.Graph.Inputs { // of random numbers, a row for each row
+		if slices.ContainsFunc(r.Random, func(s model.Source) bool { return s.Input == v.Name }) {
+			shape := slices.Clone(v.Type.Shape)
+			shape[0] = onnx.Dims(m.dim())[0]
+			c.Graph.Inputs[i].Type = onnx.TensorOf(onnx.Float32, shape)
+		}
+	}
 	nodes := c.Graph.Nodes
 	own := func(v onnx.Value) bool {
 		return slices.ContainsFunc(r.Inputs, func(in model.Input) bool { return in.Name == v.Name })
@@ -98,7 +130,9 @@ func (m *Model) withRows() (*onnx.Model, onnx.Value, error) {
 	c.Graph.Nodes = nil
 	c.Graph.Inputs = slices.DeleteFunc(slices.Clone(c.Graph.Inputs), own)
 	name := b.Input("assay_rows", onnx.Float32, dims...)
-	rows := c.Graph.Inputs[len(c.Graph.Inputs)-1]
+	last := len(c.Graph.Inputs) - 1
+	rows := c.Graph.Inputs[last]
+	c.Graph.Inputs = append([]onnx.Value{rows}, c.Graph.Inputs[:last]...)
 	from := int64(0)
 	for _, in := range r.Inputs {
 		x := name
@@ -150,10 +184,11 @@ func (e *extension) scores(output string) (value string, err error) {
 	}
 	one := e.model.recognised.Columns == 1
 	probabilities := e.model.recognised.Output == model.Probabilities
+	if logits := e.logits(output); logits != "" && !one {
+		return logits, nil
+	}
 	n := e.producer(output)
 	switch {
-	case n != nil && n.Op == "Softmax" && !one && e.overClasses(n):
-		return n.Input(0), nil
 	case n != nil && n.Op == "Sigmoid" && one:
 		e.kind = lead
 		return n.Input(0), nil
@@ -168,6 +203,50 @@ func (e *extension) scores(output string) (value string, err error) {
 		e.kind = probability
 	}
 	return output, nil
+}
+
+// logits finds what scores are a softmax of: the operator, or one that is written out, or its logarithm; also where the scores
+// are cut off at limits, which does not change which is the greatest. Where they are joined with that of a refusal it takes the
+// logarithm of both. It gives "" where there is no softmax.
+func (e *extension) logits(output string) string {
+	n := e.producer(output)
+	for n != nil && (n.OpType() == "Clip" || n.OpType() == "Log") {
+		n = e.producer(n.Input(0))
+	}
+	switch {
+	case n == nil:
+		return ""
+	case n.OpType() == "Softmax" && e.overClasses(n.Input(0), n.Int("axis", -1), 0):
+		return n.Input(0)
+	case n.OpType() == "Div":
+		return e.writtenOut(n)
+	case n.OpType() == "Concat" && e.model.recognised.Reject && len(n.Inputs) == 2 && len(n.Attrs) == 1:
+		p := e.producer(n.Input(0))
+		if p == nil || p.OpType() != "Softmax" || !e.overClasses(p.Input(0), p.Int("axis", -1), 1) || len(e.types.Of(n.Input(0)).Shape) != 2 {
+			return ""
+		}
+		elem := e.types.Of(n.Input(1)).Elem
+		refusal := e.Op("Log", nil, e.Op("Max", nil, n.Input(1), e.Number(elem, least)))
+		return e.Op("Concat", onnx.Attrs{"axis": int64(1)}, e.Op("LogSoftmax", onnx.Attrs{"axis": int64(1)}, p.Input(0)), refusal)
+	}
+	return ""
+}
+
+// writtenOut gives z of exp(z) divided by its sum over the classes, else "".
+func (e *extension) writtenOut(n *onnx.Node) string {
+	exp, sum := e.producer(n.Input(0)), e.producer(n.Input(1))
+	if exp == nil || sum == nil || exp.OpType() != "Exp" || sum.OpType() != "ReduceSum" || e.producer(sum.Input(0)) != exp {
+		return ""
+	}
+	axes := e.types.Constant(sum.Input(1))
+	if axes == nil || axes.Len() != 1 {
+		return ""
+	}
+	axis, err := axes.Int64s()
+	if err != nil || !e.overClasses(exp.Input(0), axis[0], 0) {
+		return ""
+	}
+	return exp.Input(0)
 }
 
 // producer gives the node that computes a value, past those that only rearrange it.
@@ -187,14 +266,13 @@ func (e *extension) producer(value string) *onnx.Node {
 	return n
 }
 
-// overClasses reports whether a softmax runs over the classes of each row.
-func (e *extension) overClasses(n *onnx.Node) bool {
-	shape := e.types.Of(n.Input(0)).Shape
-	axis := n.Int("axis", -1)
+// overClasses reports whether an axis of a value is that of the classes, but for some.
+func (e *extension) overClasses(value string, axis int64, but int) bool {
+	shape := e.types.Of(value).Shape
 	if axis < 0 {
 		axis += int64(len(shape))
 	}
-	return axis > 0 && axis < int64(len(shape)) && shape[axis].Size == int64(len(e.model.recognised.Classes))
+	return axis > 0 && axis < int64(len(shape)) && shape[axis].Size == int64(len(e.model.recognised.Classes)-but)
 }
 
 // complement gives the input of the sigmoid, where a Concat joins its complement and it:

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"assay/internal/model"
 	"assay/onnx"
 )
 
@@ -15,6 +16,7 @@ type worker struct {
 	inputs     []*Tensor // of a whole batch, in the order of the model's inputs
 	output     *Tensor   // likewise, once the output's shape is known
 	columns    []float64 // of one input, where there are several
+	draws      []uint64  // of the rows, nil for draw 0
 }
 
 // run gives the model's output for at most a batch of rows, in memory that the next
@@ -62,6 +64,13 @@ func (w *worker) fill(rows []float64, taken int) ([]*Tensor, error) {
 			}
 			w.inputs = append(w.inputs, t)
 		}
+		for _, in := range r.Random {
+			t, err := Empty(onnx.Float32, append([]int64{int64(c.batch)}, in.Shape...)...)
+			if err != nil {
+				return nil, fmt.Errorf("%s: input %q: %w", c.session.name, in.Input, err)
+			}
+			w.inputs = append(w.inputs, t)
+		}
 	}
 	inputs := make([]*Tensor, len(r.Inputs))
 	column := 0
@@ -84,7 +93,25 @@ func (w *worker) fill(rows []float64, taken int) ([]*Tensor, error) {
 		}
 		column += in.Size
 	}
+	for i, in := range r.Random {
+		t := w.inputs[len(r.Inputs)+i].head(taken)
+		w.drawInto(Data[float32](t), rows, in)
+		inputs = append(inputs, t)
+	}
 	return inputs, nil
+}
+
+// drawInto writes the random numbers of rows for one input, those of the last row for what is filled up.
+func (w *worker) drawInto(to []float32, rows []float64, in model.Source) {
+	size := w.classifier.recognised.RowSize()
+	n := len(rows) / size
+	for row := 0; row*in.Size < len(to); row++ {
+		draw, of := uint64(0), min(row, n-1)
+		if w.draws != nil {
+			draw = w.draws[of]
+		}
+		in.Fill(to[row*in.Size:(row+1)*in.Size], model.KeyOf(rows[of*size:(of+1)*size], draw))
+	}
 }
 
 // head is the tensor of the first rows, over the same memory.

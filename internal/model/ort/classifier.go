@@ -22,7 +22,10 @@ type Classifier struct {
 	idle []*worker // memory for a batch each, reused
 }
 
-var _ model.Classifier = (*Classifier)(nil)
+var (
+	_ model.Classifier = (*Classifier)(nil)
+	_ model.Drawing    = (*Classifier)(nil)
+)
 
 // How many rows a model of any batch size is given at once.
 const (
@@ -69,7 +72,7 @@ func OpenClassifier(ctx context.Context, path string, opts ClassifierOptions) (*
 		return nil, err
 	}
 	isOutput := func(v onnx.Value) bool { return v.Name == r.Model.Graph.Outputs[0].Name }
-	if slices.ContainsFunc(m.Graph.Outputs, isOutput) {
+	if slices.ContainsFunc(m.Graph.Outputs, isOutput) && !r.Rewritten() {
 		s, err = s.startFromFile(path, opts.Options)
 	} else {
 		s, err = s.startFromModel(r.Model, opts.Options)
@@ -108,17 +111,29 @@ func (c *Classifier) Describe() model.Description {
 // Close frees the model's memory after waiting for its runs.
 func (c *Classifier) Close() error { return c.session.Close() }
 
-// Predict writes the classes' scores of each row.
+// Predict writes the classes' scores of each row, with the random numbers of draw 0 where there are any.
 func (c *Classifier) Predict(ctx context.Context, rows, scores []float64) error {
+	return c.PredictDraws(ctx, rows, nil, scores)
+}
+
+// PredictDraws is Predict with the random numbers of a draw for each row, of draw 0 where there are no draws.
+func (c *Classifier) PredictDraws(ctx context.Context, rows []float64, draws []uint64, scores []float64) error {
 	n, err := c.recognised.Rows(rows, scores)
 	if err != nil {
 		return err
 	}
+	if draws != nil && len(draws) != n {
+		return fmt.Errorf("%d rows have a draw each, and %d are given", n, len(draws))
+	}
 	w := c.worker()
 	defer c.rest(w)
+	w.draws = nil
 	size, classes := c.recognised.RowSize(), len(c.recognised.Classes)
 	for start := 0; start < n; start += c.batch {
 		end := min(start+c.batch, n)
+		if draws != nil {
+			w.draws = draws[start:end]
+		}
 		out, err := w.run(ctx, rows[start*size:end*size], c.result)
 		if err != nil {
 			return err

@@ -50,7 +50,7 @@ func (s Scanner) Describe() scan.Description {
 	for _, r := range s.rules {
 		d.Rules = append(d.Rules, scan.Rule{ID: r.id, Title: r.message[:len(r.message)-1]})
 	}
-	d.Rules = append(d.Rules, scan.Rule{ID: s.name + "-secret", Title: "The text holds a secret"}, scan.Rule{ID: s.name + "-unread", Title: "The text is too long to be read, or is no text"})
+	d.Rules = append(d.Rules, secret.Rules(s.name)[0], scan.Rule{ID: s.name + "-unread", Title: "The text is too long to be read, or is no text"})
 	return d
 }
 
@@ -84,8 +84,10 @@ func (s Scanner) Scan(ctx context.Context, f *scan.File, r *scan.Report) error {
 			r.Add(scan.Finding{Rule: rule.id, Severity: rule.severity, Place: f.Place(int64(at[0]), ""), Message: rule.message, Remedy: rule.remedy})
 		}
 	}
-	for _, found := range secret.Find(string(text)) {
-		r.Add(scan.Finding{Rule: s.name + "-secret", Severity: scan.High, Place: f.Place(int64(found.Offset), ""), Message: fmt.Sprintf("It holds what looks like %s.", found.Kind), Remedy: secret.Remedy})
+	for _, found := range secret.Findings(s.name, "It", string(text)) {
+		if found.Severity != scan.Low { // who wrote it may be in it
+			r.Add(found)
+		}
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/mikelolasagasti/xz"
 	"github.com/pierrec/lz4/v4"
+	"github.com/ulikunitz/xz/lzma"
 
 	"assay/internal/scan"
 )
@@ -27,7 +28,7 @@ const maxWindow = 16 << 20
 type Scanner struct {
 	name, title string
 	match       func(scan.Probe) bool
-	open        func(io.Reader) (io.ReadCloser, error) // nil where it is not read
+	open        func(io.Reader) (io.ReadCloser, error)
 }
 
 // Scanners gives a scanner for each compression.
@@ -39,18 +40,13 @@ func Scanners() []scan.Scanner {
 		Scanner{"xz", "Content compressed by xz", magic("\xfd7zXZ\x00"), openXZ},
 		Scanner{"zstd", "Content compressed by Zstandard", matchZstd, openZstd},
 		Scanner{"lz4", "Content compressed by LZ4", magic("\x04\x22\x4d\x18"), func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(lz4.NewReader(r)), nil }},
-		Scanner{"lzma", "Content compressed by LZMA alone", matchLZMA, nil},
-		Scanner{"7z", "7-Zip archive", magic("7z\xbc\xaf\x27\x1c"), nil},
+		Scanner{"lzma", "Content compressed by LZMA alone, as joblib writes it", matchLZMA, openLZMA},
 	}
 }
 
-// Describe names the format and its rules.
+// Describe names the format. It has no rules: what comes out is judged.
 func (s Scanner) Describe() scan.Description {
-	rules := []scan.Rule{{ID: s.name + "-unread", Title: "Content in this compression is not unpacked"}}
-	if s.open != nil {
-		rules = nil
-	}
-	return scan.Description{Name: s.name, Title: s.title, Rules: rules}
+	return scan.Description{Name: s.name, Title: s.title}
 }
 
 // Match reports the compression's first bytes.
@@ -60,10 +56,6 @@ func (s Scanner) Match(p scan.Probe) bool { return s.match(p) }
 // further member, so all of the content is accounted for where none gives an error.
 func (s Scanner) Scan(ctx context.Context, f *scan.File, r *scan.Report) error {
 	r.AccountsForAll()
-	if s.open == nil {
-		r.Undecided(s.name+"-unread", f.Place(0, ""), s.title+" is not unpacked by this scan.", "Unpack it and scan what comes out, or have it packed as zip, tar, gzip or xz.")
-		return nil
-	}
 	return r.Entry(ctx, f.Stream("content", -1, func() (io.ReadCloser, error) {
 		packed, err := f.Reader(ctx)
 		if err != nil {
@@ -175,4 +167,12 @@ func matchLZMA(p scan.Probe) bool {
 		return false
 	}
 	return bytes.Equal(h[5:13], bytes.Repeat([]byte{0xff}, 8)) || bytes.Equal(h[10:13], []byte{0, 0, 0})
+}
+
+func openLZMA(r io.Reader) (io.ReadCloser, error) {
+	l, err := lzma.ReaderConfig{DictCap: maxWindow}.NewReader(r)
+	if err != nil {
+		return nil, err
+	}
+	return io.NopCloser(l), nil
 }

@@ -23,7 +23,8 @@ type Case struct {
 
 // All gives all cases.
 func All() []Case {
-	return slices.Concat(Zip(), Tar(), Compressed(), Safetensors(), GGUF(), Numpy(), ONNX(), TensorFlow(), JSON(), Code(), Polyglots(), HDF5(), TFLite(), XML(), Trees())
+	return slices.Concat(Pickles(), Zip(), Tar(), Compressed(), Safetensors(), GGUF(), Numpy(), ONNX(), TensorFlow(), JSON(), Code(), Polyglots(), HDF5(), TFLite(), XML(), Trees(),
+		CatBoost(), RData(), CoreML(), Paddle(), Executables(), YAML(), Skops(), SevenZip(), SavedModel())
 }
 
 // Polyglots gives files that are two formats at once, both of them harmless.

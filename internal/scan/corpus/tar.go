@@ -5,11 +5,14 @@ import (
 	"bytes"
 	"compress/gzip"
 	"compress/zlib"
+	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
+	"github.com/ulikunitz/xz/lzma"
 
 	"assay/internal/scan"
 )
@@ -54,6 +57,11 @@ func Tar() []Case {
 		{"tar/gnu", packTar(tar.Header{Name: long, Typeflag: tar.TypeReg, Uname: text, Format: tar.FormatGNU}), clean, "", false},
 		{"tar/pax", packTar(tar.Header{Name: "ä.txt", Typeflag: tar.TypeReg, Uname: text, PAXRecords: map[string]string{"ASSAY.x": "y"}}), clean, "", false},
 		{"tar/link within", packTar(file("a.txt", text), tar.Header{Name: "b/c", Typeflag: tar.TypeSymlink, Linkname: "../a.txt"}), clean, "", false},
+		{"tar/torch", torchTar(0, nil), clean, "", true},
+		{"tar/torch pickle", torchTar(0, Pickle()), found, "", true},
+		{"tar/torch pickle after the storages", torchTar(0, nil, Pickle()...), found, "", true},
+		{"tar/torch storages cut short", torchTar(8, nil), undecided, "", true},
+		{"tar/torch in gzip", gzipped(torchTar(0, nil)), clean, "", true},
 		{"tar/pickle harmless", packTar(file("a", string(HarmlessPickle()))), clean, "", true},
 
 		{"tar/pickle", packTar(file("a.txt", text), file("notes.txt", string(Pickle()))), found, "", true},
@@ -141,8 +149,46 @@ func Compressed() []Case {
 	}
 	add("bzip2", decoded(bzip2Harmless), decoded(bzip2Harmful))
 	add("xz", decoded(xzHarmless), decoded(xzHarmful))
-	return append(out,
-		Case{"lzma/pickle", decoded(lzmaHarmful), scan.Undecided, "lzma-unread", false},
-		Case{"7z/empty", []byte("7z\xbc\xaf\x27\x1c\x00\x04\x8d\x9b\xd5\x0f\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), scan.Undecided, "7z-unread", false},
-	)
+	add("lzma", decoded(lzmaHarmless), decoded(lzmaHarmful))
+	return append(out, Case{"lzma/written by Go", lzmaAlone(HarmlessPickle()), scan.Clean, "", true}, Case{"lzma/window", changed(lzmaAlone(Pickle()), 1, "\x00\x00\x00\x80"), scan.Undecided, "", true})
+}
+
+func lzmaAlone(data []byte) []byte {
+	var out bytes.Buffer
+	w, err := lzma.WriterConfig{DictCap: 64 << 10}.NewWriter(&out)
+	if err == nil {
+		_, err = w.Write(data)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+// torchTar is laid out as PyTorch before 0.1.10 did: storages and tensors in files of their
+// own, which the object refers to by numbers. Some bytes are missing at the storages' end,
+// another object may take the place of the usual, and more may follow the storages.
+func torchTar(missing int, object []byte, more ...byte) []byte {
+	le := binary.LittleEndian
+	record := func(class string) []byte {
+		p := NewStream(2)
+		return p.Tuple(func() { p.Int(7).Text("cpu").Global("torch", class) }).Stop()
+	}
+	views := NewStream(2)
+	storages := slices.Concat(NewStream(2).Int(1).Stop(), record("FloatStorage"), le.AppendUint64(nil, 6), floats(6), views.List(func() {}).Stop(), more)
+	if missing > 0 {
+		storages = storages[:len(storages)-missing]
+	}
+	tensors := slices.Concat(NewStream(2).Int(1).Stop(), record("FloatTensor"), le.AppendUint64(nil, 2), make([]byte, 5*8))
+	if object == nil {
+		p := NewStream(2)
+		object = p.Dict(func() { p.Text("weight").Text("7").Op('Q') }).Stop()
+	}
+	info := NewStream(2)
+	info.Dict(func() { info.Text("protocol_version").Int(1000).Text("little_endian").Op('\x88') })
+	return packTar(tar.Header{Name: "sys_info", Typeflag: tar.TypeReg, Uname: string(info.Stop())}, tar.Header{Name: "pickle", Typeflag: tar.TypeReg, Uname: string(object)},
+		tar.Header{Name: "storages", Typeflag: tar.TypeReg, Uname: string(storages)}, tar.Header{Name: "tensors", Typeflag: tar.TypeReg, Uname: string(tensors)})
 }

@@ -67,6 +67,24 @@ func Safetensors() []Case {
 	return append(out, Case{"safetensors/long header", changed(long, 0, "\x00\x00\x00\x00\x01\x00\x00\x00"), scan.Found, "safetensors-header", false})
 }
 
+// SafetensorsOfAnyLength gives files whose first byte, the length of the header, is each
+// that there is: some are opcodes of pickles, and all are harmless.
+func SafetensorsOfAnyLength() []Case {
+	var out []Case
+	for n := range 1500 {
+		header := fmt.Sprintf(`{"a":{"dtype":"U8","shape":[16384],"data_offsets":[0,16384]}%s}`, strings.Repeat(" ", n))
+		if n >= 256 && len(header)%128 != 0 {
+			continue // but for those that begin as the header of a pickle
+		}
+		out = append(out, Case{fmt.Sprintf("safetensors/length %d", len(header)), safetensors(header, 16384), scan.Clean, "", false})
+		if n < 256 && len(header)%8 == 0 { // as writers fill it up
+			long := strings.Replace(header, `"a":`, `"__metadata__":{"x":"`+strings.Repeat("words ", 4*(1+n/8%2*7_500))+`"},"a":`, 1)
+			out = append(out, Case{fmt.Sprintf("safetensors/length %d, longer", len(long)), safetensors(long, 16384), scan.Clean, "", false})
+		}
+	}
+	return out
+}
+
 // gguf writes GGUF files.
 type gguf struct {
 	pairs, tensors         []byte

@@ -40,7 +40,7 @@ func JSON() []Case {
 		{"config-secret", `{"token":"AKIA` + strings.Repeat("WXYZ", 4) + `"}`}, {"config-secret", `{"url":"https://user:secret1@example.org/x"}`},
 		{"keras-lambda", kerasModel(kerasLayer("keras.layers", "Lambda", "null", `{"function":{"class_name":"__lambda__","config":{"value":"4wEAAAA="}}}`))},
 		{"keras-lambda", `{"class_name":"Sequential","config":{"layers":[{"class_name":"Lambda","config":{"function":["4wEAAAA=",null,null]}}]}}`},
-		{"keras-lambda", `{"config":{"function":["4wEAAAA=",null,null]},"class_name":"Lambda"}`}, {"keras-lambda", `{"class_name":"keras>Lambda","config":{}}`}, {"keras-lambda", `{"class_name":"__lambda__","config":{"value":"x"}}`},
+		{"keras-lambda", `{"config":{"function":["4wEAAAA=",null,null]},"class_name":"Lambda"}`}, {"keras-lambda", `{"class_name":"keras>Lambda","config":{}}`}, {"keras-lambda", `{"class_name":"keras.layers.Lambda","config":{}}`}, {"keras-lambda", `{"class_name":"Mine>keras.src.layers.Lambda","config":{}}`}, {"keras-lambda", `{"class_name":"__lambda__","config":{"value":"x"}}`},
 		{"keras-module", kerasModel(kerasLayer("os", "function", `"function"`, `"getcwd"`))}, {"keras-module", kerasModel(kerasLayer("keras.utils", "function", `"get_file"`, `"get_file"`))},
 		{"keras-module", kerasModel(kerasLayer("keras.config", "function", `"enable_unsafe_deserialization"`, `"enable_unsafe_deserialization"`))}, {"keras-module", kerasModel(kerasLayer("builtins", "print", "null", `{}`))},
 		{"keras-module", kerasModel(kerasLayer("keras.layers_evil", "Dense", "null", `{}`))}, {"keras-module", kerasModel(kerasLayer("subprocess", "Popen", "null", `{}`))},

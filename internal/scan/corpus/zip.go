@@ -119,6 +119,10 @@ func Zip() []Case {
 	absolute := bytes.Clone(unlisted)
 	binary.LittleEndian.PutUint32(absolute[len(absolute)-6:], uint32(len(unlisted)-len(one)+central))
 	binary.LittleEndian.PutUint32(absolute[len(unlisted)-len(one)+central+42:], uint32(len(unlisted)-len(one)))
+	// A model that runs code, in archives that scanners gave up on and loaders read.
+	model := torchZip(Pickle())
+	modelEntry := bytes.LastIndex(model, []byte("archive/data.pkl")) - 46
+	broken := PackZip(Member{Name: "archive/a", Data: []byte(text)}, Member{Name: "archive/data.pkl", Data: Pickle()})
 	method := func(n string) []byte { return both(localMethod, centralMethod, n) }
 	deflate := PackZip(packed)
 	bad, found, undecided := "zip-mismatch", scan.Found, scan.Undecided
@@ -146,6 +150,14 @@ func Zip() []Case {
 		{"zip/torchscript image", torchScript("def f(x):\n  ops.image.write_file(\"out\", x)\n"), found, "torchscript-operator", false},
 		{"zip/torchscript extension", torchScript("def f(x):\n  return ops.myext.run(x)\n"), undecided, "torchscript-operator", true},
 		{"zip/torchscript class", torchScript("def f(x: __torch__.torch.classes.my.Thing):\n  return x\n"), undecided, "torchscript-operator", true},
+		{"zip/torch pickle, name differs", changed(model, 30, "archive/data.txt"), found, bad, true},
+		{"zip/torch pickle, flag set", changed(model, modelEntry+centralFlags, "\x01\x00"), found, "zip-encrypted", true},
+		{"zip/torch pickle, another flag set", changed(model, modelEntry+centralFlags, "\x20\x00"), found, bad, true},
+		{"zip/torch pickle, checksum wrong", changed(changed(model, localSum, "abcd"), modelEntry+centralSum, "abcd"), found, "zip-checksum", true},
+		{"zip/torch pickle after a broken entry", changed(changed(broken, localSum, "abcd"), bytes.Index(broken, []byte("PK\x01\x02"))+centralSum, "abcd"), found, "zip-checksum", true},
+		{"zip/torch pickle after an entry that is not read", changed(changed(broken, localMethod, "\x61\x00"), bytes.Index(broken, []byte("PK\x01\x02"))+centralMethod, "\x61\x00"), found, "", true},
+		{"zip/keras pickle as weights", PackZip(Member{Name: "config.json", Data: []byte(kerasModel())}, Member{Name: "metadata.json", Data: []byte(`{"keras_version":"3.3.3"}`)}, Member{Name: "model.weights.npz", Data: Pickle()}), found, "", true},
+		{"zip/keras", PackZip(Member{Name: "config.json", Data: []byte(kerasModel())}, Member{Name: "metadata.json", Data: []byte(`{"keras_version":"3.3.3"}`)}), scan.Clean, "", true},
 		{"zip/npz objects", PackZip(Member{Name: "arr_0.npy", Data: npy("'|O'", "(1,)", Pickle())}), found, "", true},
 
 		{"zip/name differs", changed(one, 30, "other.pkl"), found, bad, false},

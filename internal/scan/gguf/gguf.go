@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 
 	"assay/internal/scan"
 	"assay/internal/scan/jinja"
@@ -21,14 +22,13 @@ type Scanner struct{}
 
 // Describe names the format and its rules.
 func (Scanner) Describe() scan.Description {
-	return scan.Description{Name: "gguf", Title: "GGUF", Rules: []scan.Rule{
+	return scan.Description{Name: "gguf", Title: "GGUF", Rules: append([]scan.Rule{
 		{ID: "gguf-header", Title: "A count, length or type in the file is not possible"},
 		{ID: "gguf-duplicate", Title: "A key or tensor is in the file twice"},
 		{ID: "gguf-extent", Title: "A tensor's bytes are not where and as many as they must be"},
 		{ID: "gguf-template", Title: "The chat template reaches beyond what a chat needs"},
 		{ID: "gguf-unknown", Title: "The file has something that is not known"},
-		{ID: "gguf-secret", Title: "The metadata hold a secret"},
-	}}
+	}, secret.Rules("gguf")...)}
 }
 
 // Match reports the first four bytes.
@@ -146,7 +146,7 @@ func (h *header) array(key string, depth int) {
 	}
 }
 
-// judge looks into a text: a chat template is code, and any text may hold a secret.
+// judge looks into a text: a chat template is code, and any text may hold what should not be passed on.
 func (h *header) judge(key, text string) {
 	if h.err != nil {
 		return
@@ -162,12 +162,12 @@ func (h *header) judge(key, text string) {
 			h.report.Add(f)
 		}
 	}
-	if len(text) < 16 {
-		return // shorter than any of them: a tokenizer has 100,000 texts
-	}
-	for _, s := range secret.Find(text) {
-		h.report.Add(scan.Finding{Rule: "gguf-secret", Severity: scan.High, Place: h.file.Place(h.at-int64(len(text))+int64(s.Offset), key),
-			Message: fmt.Sprintf("The metadata %q hold what looks like %s.", key, s.Kind), Remedy: secret.Remedy})
+	for _, found := range secret.Findings("gguf", fmt.Sprintf("The value of %.200q", key), text) {
+		if found.Severity == scan.Low && strings.HasPrefix(key, "tokenizer.ggml.") {
+			continue // words of the language, which are nobody's
+		}
+		found.Place = h.file.Place(h.at-int64(len(text))+found.Place.Offset, key)
+		h.report.Add(found)
 	}
 }
 

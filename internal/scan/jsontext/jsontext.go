@@ -22,17 +22,17 @@ type Scanner struct{}
 
 // Describe names the format and its rules.
 func (Scanner) Describe() scan.Description {
-	return scan.Description{Name: "json", Title: "JSON, such as a model's configuration or Keras's layers", Rules: []scan.Rule{
+	return scan.Description{Name: "json", Title: "JSON, such as a model's configuration or Keras's layers", Rules: append([]scan.Rule{
 		{ID: "config-code", Title: "The configuration has the program run code that comes with the model"},
 		{ID: "config-template", Title: "The chat template reaches beyond what a chat needs"},
-		{ID: "config-secret", Title: "The configuration holds a secret"},
 		{ID: "keras-lambda", Title: "A layer is code that the file brings"},
 		{ID: "keras-module", Title: "A layer is anything from a Python module of the file's choice"},
 		{ID: "keras-custom", Title: "A layer is of a class that is not Keras's own"},
 		{ID: "keras-file", Title: "A layer reads a file of the machine"},
+		{ID: "skops-type", Title: "Loading it with skops makes an object of a class that is not known to be harmless"},
 		{ID: "json-limit", Title: "It is JSON beyond what is read, but not beyond what programs read"},
 		{ID: "json-unread", Title: "It begins as JSON and could not be read to its end"},
-	}}
+	}, secret.Rules("config")...)}
 }
 
 // Match reports the beginning of an object.
@@ -161,6 +161,7 @@ func (j *judge) object(key string) error {
 		j.tell("config-code", scan.High, key, fmt.Sprintf("It has %q: a program that trusts the model loads Python classes from files beside it and runs them.", key), "Load the model with a class of the library itself, or review and pin the code.")
 	}
 	var l layer
+	var n node
 	for j.in.More() {
 		t, err := j.in.Token()
 		if err != nil {
@@ -176,16 +177,42 @@ func (j *judge) object(key string) error {
 			}
 			continue
 		}
+		if strings.HasPrefix(name, "__") || name == "handler" {
+			t, err := j.in.Token()
+			if err != nil {
+				return err
+			}
+			if err := j.named(&n, name, t); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := j.value(name); err != nil {
 			return err
 		}
 	}
 	j.layer(l)
+	j.node(n)
+	return nil
+}
+
+// named reads a member that may say what code is run.
+func (j *judge) named(n *node, name string, t json.Token) error {
+	switch t := t.(type) {
+	case json.Delim:
+		return j.rest(t, name)
+	case string:
+		j.text(name, t)
+		n.member(name, t)
+		if file, _, _ := strings.Cut(t, ":"); name == "handler" && strings.HasSuffix(file, ".py") {
+			j.tell("config-code", scan.High, name, fmt.Sprintf("It names %.200q as its handler: a server of models imports and runs that file when it loads the model.", t), "Review the code, and serve the model with the server's own handler where it does.")
+		}
+	}
 	return nil
 }
 
 // text judges a text by its key: a template is code, another JSON document may be in it,
-// and any may hold a secret.
+// and any may hold what should not be passed on.
 func (j *judge) text(key, s string) {
 	if key == "chat_template" || key == "template" && strings.Contains(s, "{%") {
 		for _, p := range jinja.Judge(s) {
@@ -196,10 +223,7 @@ func (j *judge) text(key, s string) {
 			j.tell("config-template", severity, key, "Its chat template is a program. "+p.Message+" Rendered outside a sandbox, it could run anything.", "Replace the template by that of the model's maker, and render it in Jinja's ImmutableSandboxedEnvironment.")
 		}
 	}
-	if len(s) < 16 {
-		return
-	}
-	for _, found := range secret.Find(s) {
-		j.tell("config-secret", scan.High, key, fmt.Sprintf("The value of %q holds what looks like %s.", key, found.Kind), secret.Remedy)
+	for _, found := range secret.Findings("config", fmt.Sprintf("The value of %.200q", key), s) {
+		j.tell(found.Rule, found.Severity, key, found.Message, found.Remedy)
 	}
 }

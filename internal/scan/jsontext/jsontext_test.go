@@ -9,4 +9,8 @@ import (
 
 func TestCases(t *testing.T) { scantest.Cases(t, corpus.JSON(), Scanner{}) }
 
-func FuzzScan(f *testing.F) { scantest.Fuzz(f, corpus.Seeds(corpus.JSON()), Scanner{}) }
+func TestSkops(t *testing.T) { scantest.Cases(t, corpus.Skops(), Scanner{}) }
+
+func FuzzScan(f *testing.F) {
+	scantest.Fuzz(f, corpus.Seeds(append(corpus.JSON(), corpus.Skops()...)), Scanner{})
+}

@@ -100,7 +100,7 @@ func (j *judge) layer(l layer) {
 		return
 	}
 	_, custom, registered := strings.Cut(l.registered, ">")
-	switch class := l.class[strings.LastIndexByte(l.class, '>')+1:]; {
+	switch class := l.class[strings.LastIndexAny(l.class, ">.")+1:]; {
 	case class == "Lambda" || class == "__lambda__":
 		j.tell("keras-lambda", scan.Critical, l.class, "It has a Lambda layer, which is Python code in the file: loading or running the model runs it.", remedy)
 	case l.module == "builtins" && (class == "dict" || class == "slice" || class == "__tuple__"):

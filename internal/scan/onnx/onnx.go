@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -22,15 +23,14 @@ type Scanner struct{}
 
 // Describe names the format and its rules.
 func (Scanner) Describe() scan.Description {
-	return scan.Description{Name: "onnx", Title: "ONNX", Rules: []scan.Rule{
+	return scan.Description{Name: "onnx", Title: "ONNX", Rules: append([]scan.Rule{
 		{ID: "onnx-external", Title: "A tensor is read from outside the model's folder"},
 		{ID: "onnx-operator", Title: "An operator runs code that is not in the file"},
 		{ID: "onnx-domain", Title: "An operator of a domain that is not known needs a library"},
 		{ID: "onnx-function", Title: "A function takes the place of one of ONNX's own operators"},
 		{ID: "onnx-tensor", Title: "A tensor's bytes are not as many as its shape needs"},
 		{ID: "onnx-unknown", Title: "The file has a field that the format does not have"},
-		{ID: "onnx-secret", Title: "The metadata hold a secret"},
-	}}
+	}, secret.Rules("onnx")...)}
 }
 
 // Match reports a version and after it fields of a model, as all writers order them. A
@@ -224,6 +224,7 @@ func (w *walk) tensor(m wire.Message) error {
 	var kind uint64
 	elements, raw := uint64(1), int64(-1)
 	possible, outside, sparse := true, false, false
+	where := external{size: -1}
 	dim := func(d uint64) {
 		if d > maxElements || d > 0 && elements > maxElements/d {
 			possible = false
@@ -258,12 +259,15 @@ func (w *walk) tensor(m wire.Message) error {
 			raw = f.Body.Len()
 		case 13:
 			outside = true
-			return w.external(f.Body)
+			return where.note(f.Body)
 		}
 		return err
 	})
 	if err != nil {
 		return err
+	}
+	if outside {
+		w.external(where, name, m.Offset(), needed(kind, elements, possible))
 	}
 	bits, known := widths[kind]
 	switch {
@@ -275,17 +279,55 @@ func (w *walk) tensor(m wire.Message) error {
 	return nil
 }
 
-// external judges where a tensor's content would be read from.
-func (w *walk) external(m wire.Message) error {
+// needed is how many bytes a tensor has, -1 where that cannot be told.
+func needed(kind, elements uint64, possible bool) int64 {
+	bits, known := widths[kind]
+	if !known || !possible || elements > maxElements {
+		return -1
+	}
+	return int64((elements*bits + 7) / 8)
+}
+
+// external says where a tensor's content is read from.
+type external struct {
+	location     string
+	offset, size int64
+	damaged      bool
+}
+
+func (e *external) note(m wire.Message) error {
 	key, value, err := pair(m)
-	if err != nil || key != "location" {
-		return err
+	number := func() int64 {
+		n, err := strconv.ParseInt(value, 10, 64)
+		e.damaged = e.damaged || err != nil || n < 0
+		return n
 	}
+	switch key {
+	case "location":
+		e.location = value
+	case "offset":
+		e.offset = number()
+	case "length":
+		e.size = number()
+	}
+	return err
+}
+
+// external judges where a tensor's content would be read from.
+func (w *walk) external(e external, name string, offset, needs int64) {
+	value := e.location
 	clean := path.Clean(strings.ReplaceAll(value, `\`, "/"))
-	if path.IsAbs(clean) || clean == ".." || strings.HasPrefix(clean, "../") || len(clean) > 1 && clean[1] == ':' || strings.Contains(value, "://") || strings.ContainsRune(clean, 0) {
-		w.tell("onnx-external", value, scan.High, m.Offset(), fmt.Sprintf("A tensor's content is to be read from %q, outside the model's folder: loading the model reads files of the machine into it.", value), "Do not load it; export the model with its data beside it.")
+	switch {
+	case path.IsAbs(clean) || clean == ".." || strings.HasPrefix(clean, "../") || len(clean) > 1 && clean[1] == ':' || strings.Contains(value, "://") || strings.ContainsRune(clean, 0):
+		w.tell("onnx-external", value, scan.High, offset, fmt.Sprintf("A tensor's content is to be read from %q, outside the model's folder: loading the model reads files of the machine into it.", value), "Do not load it; export the model with its data beside it.")
+	case e.damaged || needs >= 0 && e.size >= 0 && e.size != needs:
+		w.tell("onnx-tensor", name, scan.Medium, offset, fmt.Sprintf("Tensor %q is to be read from %d bytes of %q at %d, which is not what its shape needs.", name, e.size, value, e.offset), "Do not load it; get the file again from its source.")
+	case value != "":
+		if e.size < 0 {
+			e.size = needs
+		}
+		w.report.Refers(value, name, e.offset, e.size)
 	}
-	return nil
 }
 
 func pair(m wire.Message) (key, value string, err error) {
@@ -303,8 +345,8 @@ func pair(m wire.Message) (key, value string, err error) {
 
 func (w *walk) metadata(m wire.Message) error {
 	key, value, err := pair(m)
-	for _, s := range secret.Find(value) {
-		w.tell("onnx-secret", key, scan.High, m.Offset(), fmt.Sprintf("The metadata %q hold what looks like %s.", key, s.Kind), secret.Remedy)
+	for _, found := range secret.Findings("onnx", fmt.Sprintf("The value of %.200q", key), value) {
+		w.tell(found.Rule, key, found.Severity, m.Offset(), found.Message, found.Remedy)
 	}
 	return err
 }

@@ -142,6 +142,50 @@ func (in *input) line() (line []byte, length int64, err error) {
 	return line, length + int64(i), nil
 }
 
+var (
+	errLong  = fault("a persistent id has more than %d bytes", maxLong)
+	errASCII = fault("a persistent id is no ASCII, as protocol 0 needs it")
+)
+
+const maxLong = 1 << 20
+
+// asciiLine reads up to a newline, and no further than to what is no ASCII, as Python goes
+// no further with a persistent id. Of a longer one than a window the first part is given.
+func (in *input) asciiLine() ([]byte, error) {
+	var line []byte
+	for length := 0; ; {
+		if in.pos == len(in.buf) && !in.fill(1) {
+			return nil, in.short()
+		}
+		part := in.buf[in.pos:]
+		i := bytes.IndexByte(part, '\n')
+		if i >= 0 {
+			part = part[:i]
+		}
+		if !ascii(part) {
+			return nil, errASCII
+		}
+		line = append(line, part[:min(len(part), window-len(line))]...)
+		in.pos += len(part)
+		if i >= 0 {
+			in.pos++
+			return line, nil
+		}
+		if length += len(part); length > maxLong {
+			return nil, errLong
+		}
+	}
+}
+
+func ascii(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
 // keep makes a value of a text of n bytes that begins at the position, and goes over it.
 func (in *input) keep(k kind, n int64) (value, error) {
 	if n > maxText || n < 0 {

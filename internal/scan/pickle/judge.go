@@ -20,6 +20,7 @@ type judge struct {
 	copies     [][]byte  // and those whose place is not known
 	storages   map[string]storage
 	acted      bool // something was called or changed
+	tar        bool // it is the object in an archive of tar that PyTorch made
 }
 
 // section is a part of the content.

@@ -2,6 +2,7 @@ package pickle
 
 import (
 	"encoding/binary"
+	"errors"
 	"strconv"
 	"strings"
 )
@@ -228,7 +229,9 @@ func (m *machine) textual(op byte) error {
 		m.push(m.in.note(k, line, at))
 		return nil
 	}
-	s := strings.TrimSpace(string(line))
+	// To C, which reads these numbers, a text ends at a zero.
+	digits, _, _ := strings.Cut(string(line), "\x00")
+	s := strings.TrimSpace(digits)
 	switch op {
 	case 'p', 'g':
 		i, err := strconv.ParseUint(strings.TrimPrefix(strings.ReplaceAll(s, "_", ""), "+"), 10, 63)
@@ -246,6 +249,8 @@ func (m *machine) textual(op byte) error {
 	default: // numbers: Python takes some forms that Go does not, so only what is no number to either is a fault
 		n, err := strconv.ParseInt(strings.TrimSuffix(s, "L"), 0, 64)
 		switch {
+		case op == 'I' && s == "":
+			m.push(whole(0))
 		case op != 'F' && err == nil && s != "00" && s != "01":
 			m.push(whole(n))
 		case strings.Trim(s, "0123456789abcdefABCDEFxXoOinyINYtT_+-.L") == "":
@@ -293,7 +298,10 @@ func (m *machine) resolve(op byte) error {
 		}
 		m.push(m.judge.extension(code, names[op]))
 	case 'P':
-		line, _, err := m.in.line()
+		line, err := m.in.asciiLine()
+		if errors.Is(err, errLong) {
+			m.judge.acted = true // a loader reads on, and nobody knows to what
+		}
 		if err != nil {
 			return err
 		}

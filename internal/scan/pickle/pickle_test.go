@@ -5,9 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"reflect"
-	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -16,7 +14,7 @@ import (
 	"time"
 
 	"assay/internal/scan"
-	"assay/internal/scan/scantest"
+	"assay/internal/scan/corpus"
 )
 
 func scanned(t testing.TB, name string, data []byte) scan.Result {
@@ -28,6 +26,25 @@ func scanned(t testing.TB, name string, data []byte) scan.Result {
 	}
 	return result
 }
+
+// sample is a stream of the corpus.
+type sample struct {
+	name string
+	data []byte
+}
+
+func samples(want scan.Status) (out []sample) {
+	for _, c := range corpus.Pickles() {
+		if c.Want == want {
+			out = append(out, sample{c.Name, c.Data})
+		}
+	}
+	return out
+}
+
+func malicious() []sample { return samples(scan.Found) }
+
+func benign() []sample { return samples(scan.Clean) }
 
 // TestQuality is the gate that the scanner is held to: all that is malicious is found,
 // nothing harmless is, and of the harmless at most 2 in 100 are undecided.
@@ -96,14 +113,14 @@ func (wrapper) Scan(ctx context.Context, f *scan.File, r *scan.Report) error {
 // TestTruncated holds that a stream cut short is never clean, and that what a cut stream
 // calls before its end is found as soon as it is there.
 func TestTruncated(t *testing.T) {
-	p := scantest.New(4)
+	p := corpus.NewStream(4)
 	data := p.Array("numpy.core", 4).Stop()
 	for n := 1; n < len(data); n++ {
 		if r := scanned(t, "x", data[:n]); r.Status == scan.Clean {
 			t.Errorf("%d of %d bytes are clean", n, len(data))
 		}
 	}
-	evil := scantest.Evil(4, "os", "system", "echo pwned")
+	evil := corpus.Evil(4, "os", "system", "echo pwned")
 	for n := len(evil) - 1; n <= len(evil); n++ {
 		if r := scanned(t, "x", evil[:n]); r.Status != scan.Found {
 			t.Errorf("%d of %d bytes are %s", n, len(evil), r.Status)
@@ -130,7 +147,7 @@ func TestBounds(t *testing.T) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(200 << 20)) // as the command does
 	n := 1 << 20
 	for name, data := range map[string][]byte{
-		"nested lists":   nestedLists(n),
+		"nested lists":   corpus.NestedLists(n),
 		"nested tuples":  []byte("\x80\x02)" + strings.Repeat("\x85", 4*n) + "."),
 		"many marks":     []byte("\x80\x02" + strings.Repeat("(", 8*n)),
 		"large stack":    []byte("\x80\x02" + strings.Repeat("N", 16*n) + "."),
@@ -201,33 +218,11 @@ func FuzzScan(f *testing.F) {
 	})
 }
 
-// TestAdvisories holds that each case that docs/scan-advisories.md names is in the corpus,
-// which TestQuality holds to be found.
-func TestAdvisories(t *testing.T) {
-	doc, err := os.ReadFile("../../../docs/scan-advisories.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := map[string]bool{}
-	for _, s := range malicious() {
-		names[s.name] = true
-	}
-	cases := regexp.MustCompile("\\| `([^`]+)` \\|\\n").FindAllStringSubmatch(string(doc), -1)
-	if len(cases) < 60 {
-		t.Fatalf("only %d advisories name a case", len(cases))
-	}
-	for _, c := range cases {
-		if !names[c[1]] {
-			t.Errorf("there is no case %s", c[1])
-		}
-	}
-}
-
 // TestUndecided holds what is not known to be harmless, and would be called clean by mistake.
 func TestUndecided(t *testing.T) {
 	text := func(s string) string { return "\x8c" + string(rune(len(s))) + s }
-	p := scantest.New(3)
-	joblibArray(p, "f8", 8)
+	p := corpus.NewStream(3)
+	corpus.JoblibArray(p, "f8", 8)
 	array := append([]byte("cours\nModel\n)R."), make([]byte, 64)...)[:64]
 	for name, body := range map[string]string{
 		"a class of the user's":       text("ours") + text("Model") + "\x93)\x81}b",

@@ -14,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"strings"
 
 	"assay/internal/scan"
 )
@@ -52,7 +54,7 @@ func (Scanner) Match(p scan.Probe) bool {
 // later, or opcodes that come to something. Text can be opcodes for a while by accident, so
 // an import alone is enough only where it is of something that is known.
 func begins(ctx context.Context, head []byte, all bool) bool {
-	if len(head) >= 2 && head[0] == '\x80' && head[1] <= 5 {
+	if len(head) >= 2 && head[0] == '\x80' && head[1] <= 5 && (len(head) == 2 || bytes.IndexByte(opcodes, head[2]) >= 0) {
 		return true
 	}
 	if bytes.HasPrefix(head, []byte("PK")) {
@@ -69,6 +71,9 @@ func begins(ctx context.Context, head []byte, all bool) bool {
 	}
 	return errors.Is(err, errEnd) && !all && len(head) > 0 || errors.Is(err, errLarge)
 }
+
+// opcodes are all that there are (Lib/pickletools.py).
+var opcodes = []byte("(.012BCFGIJKLMNPQRSTUVX]abcdeghijloprstuq})\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\x97\x98")
 
 // trialOf makes a machine that reports nothing, and notes whether the bytes come to act.
 func trialOf(ctx context.Context, data []byte, acted *bool) *machine {
@@ -124,6 +129,8 @@ func streams(ctx context.Context, f *scan.File, r *scan.Report, from int64) erro
 		return err
 	}
 	j := newJudge(in, r.Add)
+	// What PyTorch's archives of tar have by this name refers to their tensors by numbers.
+	j.tar = f.Depth > 0 && path.Base(strings.ReplaceAll(f.Entry, "!", "/")) == "pickle"
 	m := newMachine(ctx, in, j)
 	m.claim = f.Claim
 	end, err := m.all(r)
@@ -152,9 +159,21 @@ const rest = 1 << 62
 // all interprets stream after stream, and gives the offset to which bytes belong to them.
 func (m *machine) all(r *scan.Report) (int64, error) {
 	var results []value
+	var last value
 	keys := 0
 	for {
 		start := m.in.offset()
+		if len(results) > 1 {
+			known, err := m.record(results[0], last)
+			if err != nil {
+				m.broken(r, "its storages end early")
+				return rest, nil
+			}
+			if known {
+				last = 0
+				continue
+			}
+		}
 		if len(results) > 0 {
 			m.in.fill(scan.HeadBytes)
 			head := m.in.buf[m.in.pos:]
@@ -177,6 +196,7 @@ func (m *machine) all(r *scan.Report) (int64, error) {
 		}
 		v, err := m.run()
 		m.judge.finish()
+		last = v
 		if len(results) < 6 {
 			results = append(results, v)
 			if v.kind() == list {
@@ -188,6 +208,8 @@ func (m *machine) all(r *scan.Report) (int64, error) {
 		case err == nil:
 		case m.ctx.Err() != nil:
 			return start, m.ctx.Err()
+		case start == 0 && m.inert():
+			return 0, nil // binary content that begins as opcodes do by accident
 		case errors.As(err, &fault), errors.Is(err, errEnd):
 			m.broken(r, err.Error())
 			return rest, nil // what comes after it is read by nobody
@@ -195,6 +217,18 @@ func (m *machine) all(r *scan.Report) (int64, error) {
 			return rest, err
 		}
 	}
+}
+
+// inert reports whether nothing came of a stream, and it has bytes that no program writes
+// into one: then it may be another format's, and if it is none's it is undecided as that.
+func (m *machine) inert() bool {
+	in := m.in
+	if m.judge.acted || m.calls > 0 || len(m.judge.globals) > 0 || len(m.judge.told) > 0 || in.at == nil {
+		return false
+	}
+	head := make([]byte, 16)
+	n, _ := in.at.ReadAt(head, 0)
+	return n == len(head) && head[0] != '\x80' && bytes.Count(head, []byte{0}) >= 4
 }
 
 // broken reports a stream that ends with an error, as an unpickler would. What ran before

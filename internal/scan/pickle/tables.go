@@ -38,7 +38,7 @@ numpy.random._philox: Philox
 numpy.random._sfc64: SFC64
 numpy.random._pickle: __randomstate_ctor __bit_generator_ctor __generator_ctor
 numpy.random.bit_generator: SeedSequence __pyx_unpickle_SeedSequence
-torch: Size FloatStorage DoubleStorage HalfStorage BFloat16Storage LongStorage IntStorage ShortStorage CharStorage ByteStorage BoolStorage ComplexFloatStorage ComplexDoubleStorage QInt8Storage QUInt8Storage QInt32Storage QUInt4x2Storage QUInt2x4Storage UntypedStorage device dtype float32 float64 float16 bfloat16 float8_e4m3fn float8_e5m2 int64 int32 int16 int8 uint8 bool complex64 complex128 qint8 quint8 qint32 float double half long int short strided sparse_coo per_tensor_affine per_channel_affine contiguous_format channels_last preserve_format Tensor Generator
+torch: Size FloatStorage DoubleStorage HalfStorage BFloat16Storage LongStorage IntStorage ShortStorage CharStorage ByteStorage BoolStorage ComplexFloatStorage ComplexDoubleStorage QInt8Storage QUInt8Storage QInt32Storage QUInt4x2Storage QUInt2x4Storage UntypedStorage device dtype float32 float64 float16 bfloat16 float8_e4m3fn float8_e5m2 int64 int32 int16 int8 uint8 bool complex64 complex128 qint8 quint8 qint32 float double half long int short strided sparse_coo per_tensor_affine per_channel_affine contiguous_format channels_last preserve_format DoubleTensor FloatTensor HalfTensor LongTensor IntTensor ShortTensor CharTensor ByteTensor Tensor Generator
 torch.cuda: FloatStorage DoubleStorage HalfStorage BFloat16Storage LongStorage IntStorage ShortStorage CharStorage ByteStorage BoolStorage
 torch.storage: UntypedStorage TypedStorage _UntypedStorage _TypedStorage
 torch.serialization: _get_layout

@@ -1,6 +1,7 @@
 package pickle
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -40,6 +41,9 @@ func (j *judge) persistentID(id value) value {
 			return class
 		}
 	}
+	if s, ok := j.in.text(id); j.tar && ok && len(s) < 20 && strings.Trim(s, "0123456789") == "" {
+		return v // of the tensors in the archive
+	}
 	j.tell("pickle-persistent-id", scan.Unknown, "", "BINPERSID", fmt.Sprintf("It asks the loader for the object %s, and what that is the file does not say.", j.show(id)), nil)
 	return v
 }
@@ -62,4 +66,38 @@ func (j *judge) legacy(results []value, keys int) (int64, bool) {
 		total += 8 + s.bytes
 	}
 	return total, true
+}
+
+// record goes over what follows a stream in the files that PyTorch before 0.1.10 packed by
+// tar (torch/serialization.py, _load of legacy tar files). A file begins with how many there
+// are; each stream then gives a key, a place and a class, and after it come the elements of
+// a storage with their number, or the sizes and strides of a tensor.
+func (m *machine) record(first, last value) (bool, error) {
+	j := m.judge
+	if n, ok := first.int(); !ok || n < 0 || n > maxStorages || last.kind() != tuple {
+		return false, nil
+	}
+	class := j.item(last, 2)
+	if class.kind() != global {
+		return false, nil
+	}
+	g := j.imported(class)
+	size := elementSizes[g.name]
+	tensor := strings.HasSuffix(g.name, "Tensor")
+	if root, _, _ := strings.Cut(g.module, "."); root != "torch" || size == 0 && !tensor {
+		return false, nil
+	}
+	j.otherwise()
+	b, err := m.in.take(8)
+	if err != nil {
+		return false, err
+	}
+	n := int64(binary.LittleEndian.Uint64(b))
+	if tensor {
+		n, size = 2*int64(binary.LittleEndian.Uint32(b))+1, 8
+	}
+	if n < 0 || n > 1<<46 {
+		return false, errEnd
+	}
+	return true, m.in.skip(n * size)
 }

@@ -124,6 +124,9 @@ func Rules(scanners []scan.Scanner) []scan.Rule {
 	rules := []scan.Rule{
 		{ID: "unreadable", Title: "It could not be read in full"},
 		{ID: "unrecognised", Title: "It is of no format that is known"},
+		{ID: "data-missing", Title: "A file that the model takes numbers from cannot be read"},
+		{ID: "data-extent", Title: "A tensor is not within the file that the model takes it from"},
+		{ID: "polyglot", Title: "It is of two formats at once"},
 		{ID: "nesting", Title: "It holds more entries than are looked at"},
 		{ID: "more-findings", Title: "There are more findings than are told"},
 	}

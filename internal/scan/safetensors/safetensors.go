@@ -26,13 +26,12 @@ type Scanner struct{}
 
 // Describe names the format and its rules.
 func (Scanner) Describe() scan.Description {
-	return scan.Description{Name: "safetensors", Title: "Safetensors", Rules: []scan.Rule{
+	return scan.Description{Name: "safetensors", Title: "Safetensors", Rules: append([]scan.Rule{
 		{ID: "safetensors-header", Title: "The header breaks the specification"},
 		{ID: "safetensors-duplicate", Title: "A key is in the header twice"},
 		{ID: "safetensors-extent", Title: "A tensor's bytes are not where and as many as they must be"},
 		{ID: "safetensors-unknown", Title: "The header has something that the specification does not know"},
-		{ID: "safetensors-secret", Title: "The metadata hold a secret"},
-	}}
+	}, secret.Rules("safetensors")...)}
 }
 
 const (
@@ -204,9 +203,9 @@ func (h *header) metadata(key string) error {
 	if err != nil || !ok {
 		return cmp.Or(err, fmt.Errorf("the metadata of key %q are no text", key))
 	}
-	for _, s := range secret.Find(value) {
-		h.report.Add(scan.Finding{Rule: "safetensors-secret", Severity: scan.High, Place: h.file.Place(h.offset(), key),
-			Message: fmt.Sprintf("The metadata of key %q hold what looks like %s.", key, s.Kind), Remedy: secret.Remedy})
+	for _, found := range secret.Findings("safetensors", fmt.Sprintf("The value of %.200q", key), value) {
+		found.Place = h.file.Place(h.offset(), key)
+		h.report.Add(found)
 	}
 	return nil
 }

@@ -1,7 +1,13 @@
-// Package secret finds keys and tokens in text by the shapes that their issuers publish.
+// Package secret finds in text what should not be passed on with a model: keys and tokens,
+// by the shapes that their issuers publish, and data of persons.
 package secret
 
-import "regexp"
+import (
+	"fmt"
+	"regexp"
+
+	"assay/internal/scan"
+)
 
 // Secret is what was found. The text itself is not repeated anywhere.
 type Secret struct {
@@ -9,8 +15,35 @@ type Secret struct {
 	Offset int    // in bytes
 }
 
-// Remedy is what to do about a secret in a file that was passed on.
-const Remedy = "Have it revoked, since whoever had the file may know it, and remove it from the file."
+const (
+	secretRemedy   = "Have it revoked, since whoever had the file may know it, and remove it from the file."
+	personalRemedy = "Remove it from the file, unless the person wants it to be there."
+)
+
+// Rules are those of a format for what Findings gives.
+func Rules(format string) []scan.Rule {
+	return []scan.Rule{{ID: format + "-secret", Title: "The text holds a secret"}, {ID: format + "-personal", Title: "The text holds data of a person"}}
+}
+
+// Findings tells of secrets and of data of persons in a text, which a message calls by what
+// it is: "The metadata". Their places have the offset in the text alone.
+func Findings(format, what, text string) []scan.Finding {
+	var out []scan.Finding
+	if len(text) < minBytes {
+		return out
+	}
+	add := func(found []Secret, rule string, severity scan.Severity, remedy string) {
+		for _, s := range found {
+			out = append(out, scan.Finding{Rule: format + rule, Severity: severity, Place: scan.Place{Offset: int64(s.Offset)}, Message: fmt.Sprintf("%s holds what looks like %s.", what, s.Kind), Remedy: remedy})
+		}
+	}
+	add(Find(text), "-secret", scan.High, secretRemedy)
+	add(Personal(text), "-personal", scan.Low, personalRemedy)
+	return out
+}
+
+// minBytes is the length of the shortest text that may hold any of it.
+const minBytes = 8
 
 // Each pattern has a prefix that only its issuer uses and the length of the rest, so that
 // digests and encoded data do not match.

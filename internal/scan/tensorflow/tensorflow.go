@@ -3,6 +3,7 @@
 package tensorflow
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"regexp"
@@ -34,7 +35,7 @@ func (Scanner) Match(p scan.Probe) bool { return kindOf(p.Head) != "" }
 func kindOf(h []byte) string {
 	if len(h) > 4 && h[0] == 0x08 && h[1] == 0x01 && h[2] == 0x12 {
 		_, n := protowire.ConsumeVarint(h[3:])
-		if n > 0 && len(h) > 3+n && (h[3+n] == 0x0a || h[3+n] == 0x12) {
+		if n > 0 && len(h) > 3+n && (h[3+n] == 0x0a || h[3+n] == 0x12) && !input(h[3+n:]) {
 			return "saved model"
 		}
 	}
@@ -57,6 +58,28 @@ func kindOf(h []byte) string {
 		return "graph"
 	}
 	return ""
+}
+
+// input reports whether a message begins with the description of an input, a name and a
+// type: then it is a model of Core ML, which also begins with its version.
+func input(b []byte) bool {
+	if b[0] != 0x0a {
+		return false
+	}
+	_, n := protowire.ConsumeVarint(b[1:])
+	if n < 0 || 1+n >= len(b) || b[1+n] != 0x0a {
+		return false
+	}
+	text, used := protowire.ConsumeBytes(b[2+n:])
+	rest := b[2+n+max(used, 0):]
+	if used > 0 && len(rest) > 0 && rest[0] == 0x12 {
+		words, used := protowire.ConsumeBytes(rest[1:])
+		if used < 0 || bytes.IndexByte(words, 0x0a) >= 0 {
+			return false
+		}
+		rest = rest[1+used:]
+	}
+	return used > 0 && len(text) > 0 && len(rest) > 0 && rest[0] == 0x1a
 }
 
 // Scan walks the graphs and their functions.

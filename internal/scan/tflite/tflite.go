@@ -4,13 +4,11 @@ package tflite
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"assay/internal/scan"
+	"assay/internal/scan/flatbuffer"
 )
 
 // Scanner scans TensorFlow Lite models (schema.fbs, version 3).
@@ -35,20 +33,20 @@ func (Scanner) Scan(ctx context.Context, f *scan.File, r *scan.Report) error {
 	if err != nil {
 		return err
 	}
-	b := &buffer{at: at, size: size}
-	m := b.table(int64(b.u32(0)))
-	for _, code := range b.tables(m, fieldOperators) {
+	b := flatbuffer.Open(at, size)
+	m := b.Root()
+	for _, code := range b.Tables(m, fieldOperators) {
 		judge(b, code, f, r)
 	}
-	b.tables(m, fieldSubgraphs)
-	for _, t := range b.tables(m, fieldBuffers) {
-		b.extent(t)
+	b.Tables(m, fieldSubgraphs)
+	for _, t := range b.Tables(m, fieldBuffers) {
+		extent(b, t, size)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if b.err != nil {
-		r.Add(scan.Finding{Rule: "tflite-structure", Severity: scan.Medium, Place: f.Place(0, ""), Message: fmt.Sprintf("It is damaged: %v. Readers that do not check read beyond their memory.", b.err), Remedy: "Get the file again from its source, or convert the model anew."})
+	if err := b.Err(); err != nil {
+		r.Add(scan.Finding{Rule: "tflite-structure", Severity: scan.Medium, Place: f.Place(0, ""), Message: fmt.Sprintf("It is damaged: %v. Readers that do not check read beyond their memory.", err), Remedy: "Get the file again from its source, or convert the model anew."})
 	}
 	return nil
 }
@@ -74,10 +72,10 @@ const (
 // known are operators that TensorFlow Lite has as custom ones and that compute only.
 var known = map[string]bool{"TFLite_Detection_PostProcess": true, "Mfcc": true, "AudioSpectrogram": true, "MaxPoolingWithArgmax2D": true, "MaxUnpooling2D": true, "Convolution2DTransposeBias": true, "Landmarks2TransformMatrix": true, "TransformTensorBilinear": true, "TransformLandmarks": true}
 
-func judge(b *buffer, code int64, f *scan.File, r *scan.Report) {
-	old, builtin, name := b.scalar(code, fieldOldBuiltin, 1), b.scalar(code, fieldBuiltin, 4), b.text(code, fieldCustom)
+func judge(b *flatbuffer.Buffer, code int64, f *scan.File, r *scan.Report) {
+	old, builtin, name := b.Scalar(code, fieldOldBuiltin, 1), b.Scalar(code, fieldBuiltin, 4), b.Text(code, fieldCustom)
 	op := max(old, builtin)
-	if b.err != nil || op != custom && op <= lastBuiltin && name == "" {
+	if b.Err() != nil || op != custom && op <= lastBuiltin && name == "" {
 		return
 	}
 	place := f.Place(code, name)
@@ -93,117 +91,11 @@ func judge(b *buffer, code int64, f *scan.File, r *scan.Report) {
 	}
 }
 
-// buffer reads a flatbuffer. The first error stays, and nothing is read after it.
-type buffer struct {
-	at   io.ReaderAt
-	size int64
-	read int
-	err  error
-}
-
-const (
-	maxVector = 100_000
-	maxReads  = 5_000_000
-	maxName   = 1 << 10
-)
-
-var errBounds = errors.New("an offset leads out of the file")
-
-func (b *buffer) bytes(offset, n int64) []byte {
-	out := make([]byte, n)
-	if b.read++; b.err == nil && (offset < 0 || offset > b.size-n) {
-		b.err = errBounds
-	}
-	if b.read > maxReads {
-		b.err = errors.New("it has too many tables")
-	}
-	if b.err == nil {
-		if got, err := b.at.ReadAt(out, offset); int64(got) < n {
-			b.err = err
-		}
-	}
-	return out
-}
-
-func (b *buffer) u32(offset int64) uint32 { return binary.LittleEndian.Uint32(b.bytes(offset, 4)) }
-
-// table checks that a table's field list is where it says.
-func (b *buffer) table(offset int64) int64 {
-	b.vtable(offset)
-	return offset
-}
-
-func (b *buffer) vtable(table int64) (at, length int64) {
-	at = table - int64(int32(b.u32(table)))
-	return at, int64(binary.LittleEndian.Uint16(b.bytes(at, 2)))
-}
-
-// field gives where a table's field is, 0 where it has none.
-func (b *buffer) field(table int64, number int) int64 {
-	at, length := b.vtable(table)
-	entry := int64(4 + 2*number)
-	if b.err != nil || entry+2 > length {
-		return 0
-	}
-	offset := int64(binary.LittleEndian.Uint16(b.bytes(at+entry, 2)))
-	if offset == 0 {
-		return 0
-	}
-	return table + offset
-}
-
-// vector gives the first element and the number of elements.
-func (b *buffer) vector(table int64, number int) (at, n int64) {
-	f := b.field(table, number)
-	if f == 0 {
-		return 0, 0
-	}
-	at = f + int64(b.u32(f))
-	return at + 4, int64(b.u32(at))
-}
-
-func (b *buffer) tables(table int64, number int) []int64 {
-	at, n := b.vector(table, number)
-	if n > maxVector {
-		b.err = fmt.Errorf("a list has %d elements", n)
-	}
-	var out []int64
-	for i := int64(0); i < n && b.err == nil; i++ {
-		p := at + 4*i
-		out = append(out, b.table(p+int64(b.u32(p))))
-	}
-	return out
-}
-
-func (b *buffer) scalar(table int64, number int, width int64) int64 {
-	f := b.field(table, number)
-	if f == 0 || b.err != nil {
-		return 0
-	}
-	v := make([]byte, 8)
-	copy(v, b.bytes(f, width))
-	return int64(binary.LittleEndian.Uint64(v))
-}
-
-func (b *buffer) text(table int64, number int) string {
-	at, n := b.vector(table, number)
-	if n > maxName {
-		b.err = fmt.Errorf("a name has %d bytes", n)
-	}
-	if n == 0 || b.err != nil {
-		return ""
-	}
-	return string(b.bytes(at, n))
-}
-
 // extent checks that a buffer's bytes are within the file.
-func (b *buffer) extent(table int64) {
-	at, n := b.vector(table, fieldData)
-	if b.err == nil && n > 0 && at+n > b.size {
-		b.err = errBounds
-	}
-	offset, length := b.scalar(table, fieldOffset, 8), b.scalar(table, fieldSize, 8)
-	if b.err == nil && (offset < 0 || length < 0 || length > b.size || offset > b.size-length) {
-		b.err = errBounds
+func extent(b *flatbuffer.Buffer, table, size int64) {
+	b.Extent(table, fieldData, 1)
+	offset, length := b.Scalar(table, fieldOffset, 8), b.Scalar(table, fieldSize, 8)
+	if offset < 0 || length < 0 || length > size || offset > size-length {
+		b.Fail()
 	}
 }

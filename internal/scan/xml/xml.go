@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"strconv"
 	"strings"
 
 	"assay/internal/scan"
@@ -20,13 +22,13 @@ type Scanner struct{}
 
 // Describe names the format and its rules.
 func (Scanner) Describe() scan.Description {
-	return scan.Description{Name: "xml", Title: "XML, such as PMML", Rules: []scan.Rule{
+	return scan.Description{Name: "xml", Title: "XML, such as PMML", Rules: append([]scan.Rule{
 		{ID: "xml-entity", Title: "The document declares entities, which can read files or fill the memory"},
 		{ID: "xml-include", Title: "The document has another file read or a program run"},
+		{ID: "xml-weights", Title: "The weights of a layer are not where they can be"},
 		{ID: "xml-library", Title: "A layer needs a library that is not in the file"},
-		{ID: "xml-secret", Title: "The text holds a secret"},
 		{ID: "xml-unread", Title: "The document could not be read to its end"},
-	}}
+	}, secret.Rules("xml")...)}
 }
 
 // Match reports an XML declaration, or the root of PMML or of OpenVINO.
@@ -62,7 +64,7 @@ func (Scanner) Scan(ctx context.Context, f *scan.File, r *scan.Report) error {
 	in.CharsetReader = func(name string, _ io.Reader) (io.Reader, error) {
 		return nil, fmt.Errorf("it is in the encoding %q, and UTF-8 is read", name)
 	}
-	depth := 0
+	depth, layer, net := 0, "", false
 	for {
 		t, err := in.RawToken()
 		limited.since = 0
@@ -75,8 +77,17 @@ func (Scanner) Scan(ctx context.Context, f *scan.File, r *scan.Report) error {
 			r.Undecided("xml-unread", f.Place(in.InputOffset(), ""), fmt.Sprintf("It cannot be read on (%v, at depth %d).", err, depth), "Get the file again from its source, or leave it out.")
 			return nil
 		}
-		switch t.(type) {
+		switch t := t.(type) {
 		case xml.StartElement:
+			switch {
+			case depth == 0:
+				net = t.Name.Local == "net"
+			case t.Name.Local == "layer":
+				layer = attribute(t, "name")
+			case net && t.Name.Local == "data":
+				w := weights{file: f, report: r, layer: layer}
+				w.take(t, in.InputOffset())
+			}
 			depth++
 		case xml.EndElement:
 			depth--
@@ -86,6 +97,38 @@ func (Scanner) Scan(ctx context.Context, f *scan.File, r *scan.Report) error {
 			r.Add(found)
 		}
 	}
+}
+
+// weights are the numbers of a layer of OpenVINO's, in a file that is named like this one
+// but for its ending.
+type weights struct {
+	file   *scan.File
+	report *scan.Report
+	layer  string
+}
+
+func (w *weights) take(t xml.StartElement, offset int64) {
+	from, size := attribute(t, "offset"), attribute(t, "size")
+	if from == "" && size == "" {
+		return
+	}
+	at, err := strconv.ParseInt(from, 10, 64)
+	n, sizeErr := strconv.ParseInt(size, 10, 64)
+	if err != nil || sizeErr != nil || at < 0 || n < 0 {
+		w.report.Add(scan.Finding{Rule: "xml-weights", Severity: scan.Medium, Place: w.file.Place(offset, w.layer), Message: fmt.Sprintf("The weights of layer %.200q are said to be %.40q bytes at %.40q, which cannot be.", w.layer, size, from), Remedy: "Do not load it; convert the model anew."})
+		return
+	}
+	name := filepath.Base(w.file.Path)
+	w.report.Refers(strings.TrimSuffix(name, filepath.Ext(name))+".bin", w.layer, at, n)
+}
+
+func attribute(t xml.StartElement, name string) string {
+	for _, a := range t.Attr {
+		if a.Name.Local == name {
+			return a.Value
+		}
+	}
+	return ""
 }
 
 // limit ends reading where one token is longer than is held.
@@ -132,10 +175,5 @@ func judge(t xml.Token) (out []scan.Finding) {
 	case xml.Comment:
 		text = string(t)
 	}
-	if len(text) >= 16 {
-		for _, s := range secret.Find(text) {
-			add("xml-secret", scan.High, "", fmt.Sprintf("It holds what looks like %s.", s.Kind))
-		}
-	}
-	return out
+	return append(out, secret.Findings("xml", "The text", text)...)
 }

@@ -39,7 +39,7 @@ func (a *Attacker) Validate() error {
 	case a.Steps < 1 || a.Steps > 10000:
 		return fmt.Errorf("hardening by %d steps of PGD: give 1 to 10000", a.Steps)
 	case a.Norm != method.Linf && a.Norm != method.L2:
-		return fmt.Errorf("hardening in the norm %q: use one of %q", a.Norm, method.Norms())
+		return fmt.Errorf("hardening in the norm %q: use one of %q", a.Norm, []method.Norm{method.Linf, method.L2})
 	case a.Groups < 0:
 		return errors.New("fewer than 0 groups cannot change")
 	}
@@ -77,7 +77,12 @@ func (a *Attacker) Perturb(ctx context.Context, b *train.Batch) error {
 	return nil
 }
 
-// Recipe names the solution with everything that its result depends on, for [train.Options].Recipe.
-func (a *Attacker) Recipe() string {
-	return fmt.Sprintf("adversarial training by PGD: %s, eps %g, %d steps, %d groups, domain %v", a.Norm, a.Eps, a.Steps, a.Groups, *a.Domain)
+// Apply makes a training one against the attacker.
+func (a *Attacker) Apply(o *train.Options) {
+	o.Perturb, o.Recipe = a.Perturb, "adversarial training by PGD: "+a.recipe()
+}
+
+// recipe names the attacker with everything that a training against it depends on.
+func (a *Attacker) recipe() string {
+	return fmt.Sprintf("%s, eps %g, %d steps, %d groups, domain %v", a.Norm, a.Eps, a.Steps, a.Groups, *a.Domain)
 }

@@ -1,6 +1,7 @@
 package linear
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -17,7 +18,7 @@ func Relaxed(d *method.Domain) *method.Domain {
 			fixed[i] = true
 		}
 	}
-	return &method.Domain{Low: d.Low, High: d.High, Scale: d.Scale, Fixed: fixed}
+	return &method.Domain{Low: d.Low, High: d.High, Scale: d.Scale, Fixed: fixed, Pixels: d.Pixels}
 }
 
 // Margin is the largest lead over a class that an attacker within a space can give to
@@ -28,6 +29,8 @@ func Relaxed(d *method.Domain) *method.Domain {
 // Linf every number goes to the end of its own interval. With L2 the numbers are
 // clip(v/λ, low, high) by the Karush-Kuhn-Tucker conditions, v being the weights in
 // units of the scale and λ the multiplier at which the length is eps; it is found by bisection.
+// With L1 the numbers of the largest weights go to the ends of their limits, one after the other, and with L0
+// the pixels do that gain most.
 func (c *Classifier) Margin(s *method.Space, class int) float64 {
 	best := math.Inf(-1)
 	for k := range c.Classes {
@@ -57,32 +60,78 @@ func (c *Classifier) Limit(s *method.Space, class int) float64 {
 
 // lead is the largest lead of class k over another.
 func (c *Classifier) lead(s *method.Space, over, k int) float64 {
-	scores, m, lambda := c.Scores(s.Clean), c.move(s, over, k), 0.0
-	if s.Norm == method.L2 {
-		lambda = m.multiplier(s.Eps)
-	}
-	_, gain := m.end(lambda)
-	return scores[k] - scores[over] + gain
+	scores, m := c.Scores(s.Clean), c.move(s, over, k)
+	return scores[k] - scores[over] + m.within(s.Norm, s.Eps)
 }
 
-// move is how a perturbation changes the lead of class k over another, and its limits: those of the
-// domain and eps for each number.
+// move is how a perturbation changes the lead of class k over another, and its limits, those of the domain.
 func (c *Classifier) move(s *method.Space, over, k int) *move {
-	m, d := &move{make([]float64, c.Width), make([]float64, c.Width), make([]float64, c.Width)}, s.Domain
+	d := s.Domain
+	m := &move{slope: make([]float64, c.Width), low: make([]float64, c.Width), high: make([]float64, c.Width)}
 	for j := range m.slope {
 		if d.Fixed != nil && d.Fixed[j] {
 			continue
 		}
 		scale, x := float64(d.Scale[j]), float64(s.Clean[j])
 		m.slope[j] = (c.weights(k)[j] - c.weights(over)[j]) * scale
-		m.low[j] = min(max((float64(d.Low[j])-x)/scale, -s.Eps), 0)
-		m.high[j] = max(min((float64(d.High[j])-x)/scale, s.Eps), 0)
+		m.low[j] = min((float64(d.Low[j])-x)/scale, 0)
+		m.high[j] = max((float64(d.High[j])-x)/scale, 0)
+	}
+	switch s.Norm {
+	case method.L1:
+		m.pieces = m.numbers()
+	case method.L0:
+		m.pieces = m.pixels(d.Pixels)
 	}
 	return m
 }
 
 // move is a linear function of a perturbation within a box, in units of the scale.
-type move struct{ slope, low, high []float64 }
+type move struct {
+	slope, low, high []float64
+	pieces           []piece // of L1 and L0: those that gain most for their length first
+}
+
+// piece is a length that a perturbation can have, and what each 1 of it gains. In L0 it cannot have a part of it.
+type piece struct{ length, rate float64 }
+
+// numbers are the pieces of L1.
+func (m *move) numbers() (pieces []piece) {
+	order := make([]int, len(m.slope))
+	for j := range order {
+		order[j] = j
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(math.Abs(m.slope[b]), math.Abs(m.slope[a])) })
+	for _, j := range order {
+		u := m.high[j]
+		if m.slope[j] < 0 {
+			u = m.low[j]
+		}
+		if m.slope[j] != 0 && u != 0 {
+			pieces = append(pieces, piece{math.Abs(u), math.Abs(m.slope[j])})
+		}
+	}
+	return pieces
+}
+
+// pixels are the pieces of L0.
+func (m *move) pixels(of []int) (pieces []piece) {
+	gains := make([]float64, len(m.slope))
+	for j, v := range m.slope {
+		p := j
+		if of != nil {
+			p = of[j]
+		}
+		if v != 0 {
+			gains[p] += max(v*m.high[j], v*m.low[j])
+		}
+	}
+	slices.SortFunc(gains, func(a, b float64) int { return cmp.Compare(b, a) })
+	for _, g := range gains {
+		pieces = append(pieces, piece{1, g})
+	}
+	return pieces
+}
 
 // end gives the length of the best perturbation at a multiplier, and what it gains. At 0
 // every number that matters is at its limit.
@@ -140,13 +189,26 @@ func (m *move) limit(norm method.Norm, needed float64) float64 {
 		length, _ := m.end(lambda)
 		return length
 	}
-	return bisect(func(eps float64) bool { return m.within(eps) > needed })
+	return bisect(func(eps float64) bool { return m.within(norm, eps) > needed })
 }
 
-// within is the most that can be gained by numbers that each move by at most eps.
-func (m *move) within(eps float64) (gain float64) {
-	for j, v := range m.slope {
-		gain += max(v*min(m.high[j], eps), v*max(m.low[j], -eps))
+// within is the most that can be gained by a perturbation of at most eps.
+func (m *move) within(norm method.Norm, eps float64) (gain float64) {
+	switch norm {
+	case method.L2:
+		_, gain = m.end(m.multiplier(eps))
+	case method.Linf:
+		for j, v := range m.slope {
+			gain += max(v*min(m.high[j], eps), v*max(m.low[j], -eps))
+		}
+	default:
+		for _, p := range m.pieces {
+			length := min(p.length, eps)
+			if length < p.length && norm == method.L0 || length == 0 {
+				break
+			}
+			gain, eps = gain+p.rate*length, eps-length
+		}
 	}
 	return gain
 }

@@ -52,13 +52,24 @@ func TestMarginAgainstGrid(t *testing.T) {
 		c, d, x := problem(r, 2)
 		for _, norm := range method.Norms() {
 			s := &method.Space{Domain: d, Norm: norm, Eps: 0.2 + 0.8*r.Float64(), Clean: x}
+			if norm == method.L0 {
+				s.Eps++
+			}
 			class := c.Label(x)
 			exact, best := c.Margin(s, class), math.Inf(-1)
 			const steps = 400
 			for i := range steps + 1 {
 				for j := range steps + 1 {
 					u := [2]float64{s.Eps * (2*float64(i)/steps - 1), s.Eps * (2*float64(j)/steps - 1)}
-					at, ok := []float32{x[0], x[1]}, norm == method.Linf || math.Hypot(u[0], u[1]) <= s.Eps
+					at := []float32{x[0], x[1]}
+					if norm == method.L0 { // with one of two numbers to change, to anywhere
+						u = [2]float64{20 * u[0] / s.Eps, 0}
+						if j%2 == 1 {
+							u[0], u[1] = 0, u[0]
+						}
+					}
+					ok := norm != method.L2 && norm != method.L1 || norm == method.L2 && math.Hypot(u[0], u[1]) <= s.Eps ||
+						norm == method.L1 && math.Abs(u[0])+math.Abs(u[1]) <= s.Eps
 					for k := range 2 {
 						if d.Fixed[k] {
 							u[k] = 0
@@ -94,6 +105,12 @@ func TestMarginInManyDimensions(t *testing.T) {
 				sum += v * v
 			}
 			return math.Sqrt(sum)
+		},
+		method.L1: func(w []float64) (largest float64) {
+			for _, v := range w {
+				largest = max(largest, math.Abs(v))
+			}
+			return largest
 		},
 	}
 	for range 30 {
@@ -146,8 +163,8 @@ func TestLimit(t *testing.T) {
 			}
 		}
 	}
-	if never == 0 || never == 200 {
-		t.Errorf("%d of 200 cannot be broken: the test shows one side alone", never)
+	if never == 0 || never == 400 {
+		t.Errorf("%d of 400 cannot be broken: the test shows one side alone", never)
 	}
 }
 

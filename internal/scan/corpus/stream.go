@@ -1,7 +1,4 @@
-// Package scantest makes files for tests of scanners: an assembler for pickles. What they
-// would call if somebody loaded them does no more than print, or names a command that only
-// echoes.
-package scantest
+package corpus
 
 import (
 	"bytes"
@@ -11,15 +8,15 @@ import (
 	"strings"
 )
 
-// Pickle is a stream that is being put together, opcode by opcode.
-type Pickle struct {
+// Stream is a stream that is being put together, opcode by opcode.
+type Stream struct {
 	bytes.Buffer
 	Proto int
 }
 
-// New begins a stream of a protocol, with its header from 2 on.
-func New(proto int) *Pickle {
-	p := &Pickle{Proto: proto}
+// NewStream begins a stream of a protocol, with its header from 2 on.
+func NewStream(proto int) *Stream {
+	p := &Stream{Proto: proto}
 	if proto >= 2 {
 		p.Op('\x80', byte(proto))
 	}
@@ -27,16 +24,16 @@ func New(proto int) *Pickle {
 }
 
 // Op writes an opcode and its bytes.
-func (p *Pickle) Op(op ...byte) *Pickle { p.Write(op); return p }
+func (p *Stream) Op(op ...byte) *Stream { p.Write(op); return p }
 
 // Raw writes text, such as opcodes of protocol 0.
-func (p *Pickle) Raw(s string) *Pickle { p.WriteString(s); return p }
+func (p *Stream) Raw(s string) *Stream { p.WriteString(s); return p }
 
 // Stop ends the stream and gives it.
-func (p *Pickle) Stop() []byte { p.Op('.'); return p.Bytes() }
+func (p *Stream) Stop() []byte { p.Op('.'); return p.Bytes() }
 
 // Text writes a text as the protocol has it.
-func (p *Pickle) Text(s string) *Pickle {
+func (p *Stream) Text(s string) *Stream {
 	switch {
 	case p.Proto == 0:
 		return p.Raw("V" + strings.ReplaceAll(s, "\n", `\u000a`) + "\n")
@@ -47,7 +44,7 @@ func (p *Pickle) Text(s string) *Pickle {
 }
 
 // Blob writes bytes, in protocols before 3 as the call that they have for it.
-func (p *Pickle) Blob(b []byte) *Pickle {
+func (p *Stream) Blob(b []byte) *Stream {
 	switch {
 	case p.Proto < 3:
 		return p.Global("_codecs", "encode").Call(func() { p.Text(fmt.Sprintf("%d bytes", len(b))).Text("latin1") })
@@ -58,7 +55,7 @@ func (p *Pickle) Blob(b []byte) *Pickle {
 }
 
 // Int writes a whole number.
-func (p *Pickle) Int(n int) *Pickle {
+func (p *Stream) Int(n int) *Stream {
 	switch {
 	case p.Proto == 0:
 		return p.Raw(fmt.Sprintf("I%d\n", n))
@@ -69,7 +66,7 @@ func (p *Pickle) Int(n int) *Pickle {
 }
 
 // Float writes a number.
-func (p *Pickle) Float(x float64) *Pickle {
+func (p *Stream) Float(x float64) *Stream {
 	if p.Proto == 0 {
 		return p.Raw(fmt.Sprintf("F%g\n", x))
 	}
@@ -77,7 +74,7 @@ func (p *Pickle) Float(x float64) *Pickle {
 }
 
 // Global writes an import as the protocol has it.
-func (p *Pickle) Global(module, name string) *Pickle {
+func (p *Stream) Global(module, name string) *Stream {
 	if p.Proto >= 4 {
 		return p.Text(module).Text(name).Op('\x93')
 	}
@@ -85,10 +82,10 @@ func (p *Pickle) Global(module, name string) *Pickle {
 }
 
 // Tuple writes a tuple of what is written between.
-func (p *Pickle) Tuple(items func()) *Pickle { p.Op('('); items(); return p.Op('t') }
+func (p *Stream) Tuple(items func()) *Stream { p.Op('('); items(); return p.Op('t') }
 
 // List writes a list of what is written between.
-func (p *Pickle) List(items func()) *Pickle {
+func (p *Stream) List(items func()) *Stream {
 	if p.Proto == 0 {
 		p.Op('(')
 		items()
@@ -100,7 +97,7 @@ func (p *Pickle) List(items func()) *Pickle {
 }
 
 // Dict writes a dictionary of the keys and values that are written between.
-func (p *Pickle) Dict(items func()) *Pickle {
+func (p *Stream) Dict(items func()) *Stream {
 	if p.Proto == 0 {
 		p.Op('(')
 		items()
@@ -112,10 +109,10 @@ func (p *Pickle) Dict(items func()) *Pickle {
 }
 
 // Call calls what was written last with the arguments written between, by REDUCE.
-func (p *Pickle) Call(args func()) *Pickle { return p.Tuple(args).Op('R') }
+func (p *Stream) Call(args func()) *Stream { return p.Tuple(args).Op('R') }
 
 // Instance makes an instance of a class, as its protocol does for objects without state.
-func (p *Pickle) Instance(module, class string) *Pickle {
+func (p *Stream) Instance(module, class string) *Stream {
 	if p.Proto >= 2 {
 		return p.Global(module, class).Op(')', '\x81')
 	}
@@ -127,15 +124,15 @@ func (p *Pickle) Instance(module, class string) *Pickle {
 }
 
 // Build sets the state that is written between.
-func (p *Pickle) Build(state func()) *Pickle { state(); return p.Op('b') }
+func (p *Stream) Build(state func()) *Stream { state(); return p.Op('b') }
 
 // Object makes an instance whose attributes are the keys and values written between.
-func (p *Pickle) Object(module, class string, attributes func()) *Pickle {
+func (p *Stream) Object(module, class string, attributes func()) *Stream {
 	return p.Instance(module, class).Build(func() { p.Dict(attributes) })
 }
 
 // Dtype writes a numpy.dtype such as f8.
-func (p *Pickle) Dtype(code string) *Pickle {
+func (p *Stream) Dtype(code string) *Stream {
 	p.Global("numpy", "dtype").Call(func() { p.Text(code).Int(0).Int(1) })
 	return p.Build(func() {
 		p.Tuple(func() { p.Int(3).Text("<").Op('N', 'N', 'N').Int(-1).Int(-1).Int(0) })
@@ -143,7 +140,7 @@ func (p *Pickle) Dtype(code string) *Pickle {
 }
 
 // Array writes a numpy array of n numbers of 8 bytes.
-func (p *Pickle) Array(core string, n int) *Pickle {
+func (p *Stream) Array(core string, n int) *Stream {
 	p.Global(core+".multiarray", "_reconstruct").Call(func() {
 		p.Global("numpy", "ndarray").Tuple(func() { p.Int(0) }).Blob([]byte("b"))
 	})
@@ -155,7 +152,7 @@ func (p *Pickle) Array(core string, n int) *Pickle {
 }
 
 // Tensor writes a torch tensor of n numbers, whose storage is elsewhere under a key.
-func (p *Pickle) Tensor(key string, n int) *Pickle {
+func (p *Stream) Tensor(key string, n int) *Stream {
 	p.Global("torch._utils", "_rebuild_tensor_v2").Call(func() {
 		p.Tuple(func() {
 			p.Text("storage").Global("torch", "FloatStorage").Text(key).Text("cpu").Int(n)
@@ -168,7 +165,7 @@ func (p *Pickle) Tensor(key string, n int) *Pickle {
 
 // Evil gives a stream that calls something with texts.
 func Evil(proto int, module, name string, args ...string) []byte {
-	p := New(proto)
+	p := NewStream(proto)
 	return p.Global(module, name).Call(func() {
 		for _, a := range args {
 			p.Text(a)

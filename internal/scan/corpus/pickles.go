@@ -1,4 +1,4 @@
-package pickle
+package corpus
 
 import (
 	"bytes"
@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strings"
 
-	"assay/internal/scan/scantest"
+	"assay/internal/scan"
 )
 
-// sample is a file of the corpus.
+// sample is a stream.
 type sample struct {
 	name string
 	data []byte
@@ -27,7 +27,7 @@ idlelib.pyshell:ModifiedInterpreter.runcode idlelib.pyshell:ModifiedInterpreter.
 torch._dynamo.guards:GuardBuilder.get torch._inductor.codecache:compile_file torch.fx.experimental.symbolic_shapes:ShapeEnv.evaluate_guards_expression torch.jit.unsupported_tensor_ops:execWrapper
 torch.utils._config_module:ConfigModule.load_config torch.utils.bottleneck.__main__:run_cprofile torch.utils.bottleneck.__main__:run_autograd_prof torch.utils.collect_env:run torch.utils.collect_env:run_and_read_all
 torch.utils.data.datapipes.utils.decoder:basichandlers torch.serialization:load torch:load numpy:load joblib:load pandas:read_pickle pickle:loads _pickle:loads marshal:loads dill:loads cloudpickle:loads shelve:open
-numpy.f2py.crackfortran:getlincoef numpy.f2py.crackfortran:_eval_length numpy.testing._private.utils:runstring
+numpy.f2py.crackfortran:getlincoef numpy.f2py.crackfortran:_eval_length numpy.f2py.crackfortran:myeval numpy.f2py.crackfortran:param_eval numpy.testing._private.utils:runstring
 importlib:import_module importlib.util:spec_from_file_location pkgutil:resolve_name pydoc:locate pydoc:pipepager zipimport:zipimporter imp:load_source
 uuid:_get_command_stdout _osx_support:_read_output _osx_support:_find_build_tool _aix_support:_read_cmd_output imaplib:IMAP4_stream _pyrepl.pager:pipe_pager _pyrepl.pager:tempfile_pager test.support.script_helper:assert_python_ok
 distutils.file_util:write_file logging:FileHandler logging.config:fileConfig io:FileIO _io:FileIO io:open shutil:rmtree shutil:copy tempfile:mktemp linecache:getline
@@ -39,17 +39,29 @@ signal:signal atexit:register threading:Thread _thread:start_new_thread concurre
 sqlite3:connect zipfile:ZipFile tarfile:open dataclasses:make_dataclass collections:namedtuple string:Formatter.format ast:literal_eval difflib:get_close_matches glob:glob readline:read_init_file keras.layers.core:Lambda
 torch:os.system torch.serialization:os.system numpy:__builtins__ statistics:sys.modules random:_os.system`
 
-// malicious gives the corpus of files that must be findings.
-func malicious() []sample {
+// Pickles gives streams of Python's: those that hide what they call, and those that models
+// and data are made of.
+func Pickles() []Case {
+	var out []Case
+	for _, s := range harmfulPickles() {
+		out = append(out, Case{"pickle/" + s.name, s.data, scan.Found, "", false})
+	}
+	for _, s := range harmlessPickles() {
+		out = append(out, Case{"pickle/harmless/" + s.name, s.data, scan.Clean, "", false})
+	}
+	return out
+}
+
+func harmfulPickles() []sample {
 	var out []sample
 	add := func(name string, data []byte) { out = append(out, sample{name, data}) }
 	for i, key := range strings.Fields(reach) {
 		module, name, _ := strings.Cut(key, ":")
-		add("reach/"+key, scantest.Evil(i%6, module, name, "echo pwned"))
+		add("reach/"+key, Evil(i%6, module, name, "echo pwned"))
 	}
 	for proto := range 6 {
-		evil := func() *scantest.Pickle { return scantest.New(proto) }
-		add(fmt.Sprintf("protocol/%d", proto), scantest.Evil(proto, "os", "system", "echo pwned"))
+		evil := func() *Stream { return NewStream(proto) }
+		add(fmt.Sprintf("protocol/%d", proto), Evil(proto, "os", "system", "echo pwned"))
 		p := evil().Op('(').Text("echo pwned").Raw("ios\nsystem\n")
 		add(fmt.Sprintf("inst/%d", proto), p.Stop())
 		p = evil().Op('(').Global("os", "system").Text("echo pwned").Op('o')
@@ -119,138 +131,140 @@ func crafted() map[string][]byte {
 	raw("unused-result", system+pwn+"0N")
 	raw("within-a-tensor", text("torch._utils")+text("_rebuild_tensor_v2")+"\x93("+system+pwn+"tR")
 	raw("made-class", text("builtins")+text("type")+"\x93"+text("X")+")}"+text("__del__")+text("builtins")+text("print")+"\x93s\x87R")
-	nested := scantest.Evil(2, "os", "system", "echo pwned")
+	nested := Evil(2, "os", "system", "echo pwned")
 	raw("nested-torch-bytes", text("torch.storage")+text("_load_from_bytes")+"\x93C"+string(rune(len(nested)))+string(nested)+"\x85R")
 	raw("padded", strings.Repeat("N0", 1<<17)+system+pwn)
 	raw("long-literal-first", "X\x00\x00\x10\x00"+strings.Repeat("a", 1<<20)+"0"+system+pwn)
 
-	out["reduce-of-python-2"] = scantest.Evil(2, "__builtin__", "reduce", "x", "y")
-	evil := scantest.Evil(4, "os", "system", "echo pwned")
-	good := scantest.New(4).Int(1).Stop()
+	out["reduce-of-python-2"] = Evil(2, "__builtin__", "reduce", "x", "y")
+	evil := Evil(4, "os", "system", "echo pwned")
+	good := NewStream(4).Int(1).Stop()
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	out["second-stream"] = join(good, evil)
-	out["third-stream"] = join(good, good, scantest.Evil(0, "posix", "system", "echo pwned"))
+	out["third-stream"] = join(good, good, Evil(0, "posix", "system", "echo pwned"))
 	out["no-stop"] = evil[:len(evil)-1]
 	out["broken-after-the-call"] = join(evil[:len(evil)-1], []byte("\xff\xff\xff"))
 	out["underflow-after-the-call"] = join(evil[:len(evil)-1], []byte("000000."))
 	out["harmless-then-broken"] = join(good, evil[:len(evil)-1], []byte("\xff"))
 	out["protocol-0-as-text"] = []byte("cos\nsystem\n(S'echo pwned'\ntR.")
 	out["protocol-0-and-more-text"] = []byte("cos\nsystem\n(S'echo pwned'\ntR.\nand this is a readme.\n")
+	out["number-that-ends-at-a-zero"] = []byte("I7\x00more\n0I\x00\n0F1\x00x\n0cos\nsystem\n(S'echo pwned'\ntR.")
+	out["memo-index-that-ends-at-a-zero"] = []byte("S'os'\np1\x00x\n0S'system'\np2\x00\n0g1\x00y\ng2\n\x93(S'echo pwned'\ntR.")
 	out["windows-name"] = []byte("cnt\nsystem\n(Vecho pwned\ntR.")
 	out["prefix"] = join(bytes.Repeat([]byte{0, 1}, 100), evil)
 	out["prefix-long"] = join(bytes.Repeat([]byte{0, 1}, 100_000), evil)
 	out["trailing-bytes"] = join(evil, bytes.Repeat([]byte{0, 1}, 100))
-	out["eval-for-torch-magic"] = scantest.Evil(2, "builtins", "eval", "0x1950A86A20F9469CFC6C")
-	torch := legacyTorch(func(p *scantest.Pickle) { p.Global("os", "system").Call(func() { p.Text("echo pwned") }) })
+	out["eval-for-torch-magic"] = Evil(2, "builtins", "eval", "0x1950A86A20F9469CFC6C")
+	torch := LegacyTorch(func(p *Stream) { p.Global("os", "system").Call(func() { p.Text("echo pwned") }) })
 	out["legacy-torch"] = torch
-	p := scantest.New(4)
-	joblibArray(p, "O8", 1)
+	p := NewStream(4)
+	JoblibArray(p, "O8", 1)
 	out["joblib-object-array"] = join(p.Bytes(), evil, []byte("."))
-	p = scantest.New(3)
-	joblibArray(p, "f8", 4)
-	out["joblib-after-the-array"] = join(p.Bytes(), make([]byte, 32), scantest.New(3).Global("os", "system").Call(func() {}).Bytes(), []byte("."))
+	p = NewStream(3)
+	JoblibArray(p, "f8", 4)
+	out["joblib-after-the-array"] = join(p.Bytes(), make([]byte, 32), NewStream(3).Global("os", "system").Call(func() {}).Bytes(), []byte("."))
 	return out
 }
 
-// legacyTorch gives a file as PyTorch wrote them before 1.6, with more in its object.
-func legacyTorch(more func(p *scantest.Pickle)) []byte {
+// LegacyTorch gives a file as PyTorch wrote them before 1.6, with more in its object.
+func LegacyTorch(more func(p *Stream)) []byte {
 	var out bytes.Buffer
-	out.WriteString("\x80\x02\x8a\x0a" + torchMagic + ".")
-	out.Write(scantest.New(2).Int(1001).Stop())
-	p := scantest.New(2)
+	out.WriteString("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.")
+	out.Write(NewStream(2).Int(1001).Stop())
+	p := NewStream(2)
 	out.Write(p.Dict(func() { p.Text("protocol_version").Int(1001).Text("little_endian").Op('\x88') }).Stop())
-	p = scantest.New(2)
+	p = NewStream(2)
 	p.Global("collections", "OrderedDict").Op(')', 'R', '(').Text("weight").Tensor("7", 6).Text("more")
 	more(p)
 	out.Write(p.Op('u').Stop())
-	p = scantest.New(2)
+	p = NewStream(2)
 	out.Write(p.List(func() { p.Text("7") }).Stop())
 	out.Write(binary.LittleEndian.AppendUint64(nil, 6))
 	out.Write(make([]byte, 24))
 	return out.Bytes()
 }
 
-// joblibArray writes an array as joblib does, up to where its bytes follow.
-func joblibArray(p *scantest.Pickle, dtype string, n int) {
+// JoblibArray writes an array as joblib does, up to where its bytes follow.
+func JoblibArray(p *Stream, dtype string, n int) {
 	p.Object("joblib.numpy_pickle", "NumpyArrayWrapper", func() {
 		p.Text("subclass").Global("numpy", "ndarray").Text("shape").Tuple(func() { p.Int(n) }).Text("order").Text("C").
 			Text("dtype").Dtype(dtype).Text("allow_mmap").Op('\x88')
 	})
 }
 
-// benign gives the corpus of files that must be clean.
-func benign() []sample {
+func harmlessPickles() []sample {
 	var out []sample
 	for proto := range 6 {
 		for name, write := range shapes() {
-			p := scantest.New(proto)
+			p := NewStream(proto)
 			write(p)
 			out = append(out, sample{fmt.Sprintf("%s/%d", name, proto), p.Stop()})
 		}
 	}
 	out = append(out,
-		sample{"legacy-torch", legacyTorch(func(p *scantest.Pickle) { p.Int(1) })},
-		sample{"streams", bytes.Join([][]byte{scantest.New(2).Int(1).Stop(), scantest.New(4).Text("a").Stop(), scantest.New(0).Int(3).Stop()}, nil)},
-		sample{"newline-after", append(scantest.New(4).Int(1).Stop(), '\n')},
-		sample{"nested-lists", nestedLists(100_000)},
+		sample{"legacy-torch", LegacyTorch(func(p *Stream) { p.Int(1) })},
+		sample{"streams", bytes.Join([][]byte{NewStream(2).Int(1).Stop(), NewStream(4).Text("a").Stop(), NewStream(0).Int(3).Stop()}, nil)},
+		sample{"newline-after", append(NewStream(4).Int(1).Stop(), '\n')},
+		sample{"nested-lists", NestedLists(100_000)},
 		sample{"out-of-band", []byte("\x80\x05\x97\x98.")},
 		sample{"frames", []byte("\x80\x04\x95\x02\x00\x00\x00\x00\x00\x00\x00N.")},
 	)
-	p := scantest.New(3)
-	joblibArray(p, "f8", 4)
+	p := NewStream(3)
+	JoblibArray(p, "f8", 4)
 	out = append(out, sample{"joblib", append(append(p.Bytes(), make([]byte, 32)...), '.')})
-	p = scantest.New(4)
-	joblibArray(p, "O8", 4)
-	q := scantest.New(4)
+	p = NewStream(4)
+	JoblibArray(p, "O8", 4)
+	q := NewStream(4)
 	q.Array("numpy.core", 3)
 	out = append(out, sample{"joblib-objects", append(append(p.Bytes(), q.Stop()...), '.')})
 	slices.SortFunc(out, func(a, b sample) int { return strings.Compare(a.name, b.name) })
 	return out
 }
 
-func nestedLists(n int) []byte {
+// NestedLists are lists, each within the one before.
+func NestedLists(n int) []byte {
 	return []byte("\x80\x02" + strings.Repeat("]", n) + strings.Repeat("a", n-1) + ".")
 }
 
 // shapes are what models and data are made of, in all protocols.
-func shapes() map[string]func(p *scantest.Pickle) {
-	return map[string]func(p *scantest.Pickle){
-		"none":    func(p *scantest.Pickle) { p.Op('N') },
-		"numbers": func(p *scantest.Pickle) { p.List(func() { p.Int(-3).Int(70000).Float(0.5).Int(0) }) },
-		"config": func(p *scantest.Pickle) {
+func shapes() map[string]func(p *Stream) {
+	return map[string]func(p *Stream){
+		"none":    func(p *Stream) { p.Op('N') },
+		"numbers": func(p *Stream) { p.List(func() { p.Int(-3).Int(70000).Float(0.5).Int(0) }) },
+		"config": func(p *Stream) {
 			p.Dict(func() {
 				p.Text("name").Text("os.system").Text("layers").List(func() { p.Int(64).Int(32) }).Text("eval").Float(1)
 			})
 		},
-		"numpy-array":   func(p *scantest.Pickle) { p.Array("numpy.core", 4) },
-		"numpy-2-array": func(p *scantest.Pickle) { p.Array("numpy._core", 4) },
-		"numpy-scalar": func(p *scantest.Pickle) {
+		"numpy-array":   func(p *Stream) { p.Array("numpy.core", 4) },
+		"numpy-2-array": func(p *Stream) { p.Array("numpy._core", 4) },
+		"numpy-scalar": func(p *Stream) {
 			p.Global("numpy.core.multiarray", "scalar").Call(func() { p.Dtype("f8").Blob(make([]byte, 8)) })
 		},
-		"ufunc": func(p *scantest.Pickle) {
+		"ufunc": func(p *Stream) {
 			p.Global("numpy.core", "_ufunc_reconstruct").Call(func() { p.Text("numpy").Text("add") })
 		},
-		"state-dict": func(p *scantest.Pickle) {
+		"state-dict": func(p *Stream) {
 			p.Global("collections", "OrderedDict").Op(')', 'R', '(')
 			for i := range 20 {
 				p.Text(fmt.Sprintf("layer%d.weight", i)).Tensor(fmt.Sprint(i), 16)
 			}
 			p.Op('u').Build(func() { p.Dict(func() { p.Text("_metadata").Op('N') }) })
 		},
-		"torch-module": func(p *scantest.Pickle) {
+		"torch-module": func(p *Stream) {
 			p.Object("torch.nn.modules.linear", "Linear", func() {
 				p.Text("training").Op('\x89').Text("_parameters").Dict(func() {
 					p.Text("weight").Global("torch._utils", "_rebuild_parameter").Call(func() { p.Tensor("0", 4).Op('\x88').Global("collections", "OrderedDict").Op(')', 'R') })
 				}).Text("in_features").Int(2)
 			})
 		},
-		"optimizer": func(p *scantest.Pickle) {
+		"optimizer": func(p *Stream) {
 			p.Dict(func() {
 				p.Text("state").Dict(func() { p.Int(0).Dict(func() { p.Text("exp_avg").Tensor("1", 4) }) }).
 					Text("param_groups").List(func() { p.Dict(func() { p.Text("lr").Float(0.1).Text("dtype").Global("torch", "float32") }) })
 			})
 		},
-		"sklearn-pipeline": func(p *scantest.Pickle) {
+		"sklearn-pipeline": func(p *Stream) {
 			p.Object("sklearn.pipeline", "Pipeline", func() {
 				p.Text("steps").List(func() {
 					p.Tuple(func() {
@@ -262,7 +276,7 @@ func shapes() map[string]func(p *scantest.Pickle) {
 				})
 			})
 		},
-		"sklearn-forest": func(p *scantest.Pickle) {
+		"sklearn-forest": func(p *Stream) {
 			p.Object("sklearn.ensemble._forest", "RandomForestClassifier", func() {
 				p.Text("estimators_").List(func() {
 					p.Global("sklearn.tree._tree", "Tree").Call(func() { p.Int(3).Array("numpy.core", 1).Int(1) })
@@ -270,12 +284,12 @@ func shapes() map[string]func(p *scantest.Pickle) {
 				})
 			})
 		},
-		"scipy-sparse": func(p *scantest.Pickle) {
+		"scipy-sparse": func(p *Stream) {
 			p.Object("scipy.sparse._csr", "csr_matrix", func() {
 				p.Text("_shape").Tuple(func() { p.Int(2).Int(2) }).Text("data").Array("numpy.core", 2)
 			})
 		},
-		"pandas-frame": func(p *scantest.Pickle) {
+		"pandas-frame": func(p *Stream) {
 			p.Object("pandas.core.frame", "DataFrame", func() {
 				p.Text("_mgr").Global("pandas.core.internals.managers", "BlockManager").Call(func() { p.Array("numpy.core", 2) })
 				p.Text("columns").Global("pandas.core.indexes.base", "_new_Index").Call(func() {
@@ -283,17 +297,17 @@ func shapes() map[string]func(p *scantest.Pickle) {
 				})
 			})
 		},
-		"xgboost": func(p *scantest.Pickle) {
+		"xgboost": func(p *Stream) {
 			p.Object("xgboost.sklearn", "XGBClassifier", func() {
 				p.Text("_Booster").Object("xgboost.core", "Booster", func() { p.Text("handle").Global("builtins", "bytearray").Call(func() { p.Blob([]byte("model")) }) })
 			})
 		},
-		"lightgbm": func(p *scantest.Pickle) {
+		"lightgbm": func(p *Stream) {
 			p.Object("lightgbm.sklearn", "LGBMRegressor", func() {
 				p.Text("_Booster").Object("lightgbm.basic", "Booster", func() { p.Text("handle").Text("tree\nversion=v4\n") })
 			})
 		},
-		"standard-library": func(p *scantest.Pickle) {
+		"standard-library": func(p *Stream) {
 			p.Tuple(func() {
 				p.Global("datetime", "datetime").Call(func() { p.Blob(make([]byte, 10)) })
 				p.Global("decimal", "Decimal").Call(func() { p.Text("1.5") })
@@ -306,7 +320,7 @@ func shapes() map[string]func(p *scantest.Pickle) {
 				p.Object("argparse", "Namespace", func() { p.Text("lr").Float(0.1) })
 			})
 		},
-		"shared": func(p *scantest.Pickle) {
+		"shared": func(p *Stream) {
 			p.List(func() { p.Text("a").Raw("p0\n").Raw("g0\n").Raw("g0\n") })
 		},
 	}

@@ -1,0 +1,12 @@
+package yaml
+
+import (
+	"testing"
+
+	"assay/internal/scan/corpus"
+	"assay/internal/scan/scantest"
+)
+
+func TestCases(t *testing.T) { scantest.Cases(t, corpus.YAML(), Scanner{}) }
+
+func FuzzScan(f *testing.F) { scantest.Fuzz(f, corpus.Seeds(corpus.YAML()), Scanner{}) }
