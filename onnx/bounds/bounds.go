@@ -17,6 +17,7 @@ package bounds
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -125,18 +126,20 @@ type interval struct{ lower, upper string }
 // bounder builds the graph of bounds.
 type bounder struct {
 	*onnx.Builder
-	rules   map[string]rule
-	opts    Options
-	source  *onnx.Model
-	types   *infer.Types // of the source's values for a batch of one
-	input   string
-	output  string
-	nodes   []*onnx.Node // those that depend on the input
-	maker   map[string]*onnx.Node
-	bounds  map[string]interval    // of the values that depend on the input
-	mags    map[string]string      // their greatest magnitudes, where these were needed
-	relaxed map[*onnx.Node]relaxed // linear bounds of nonlinear nodes
-	errors  map[*onnx.Node]string  // error terms of nodes
+	rules    map[string]rule
+	opts     Options
+	source   *onnx.Model
+	types    *infer.Types // of the source's values for a batch of one
+	input    string
+	output   string
+	nodes    []*onnx.Node // those that depend on the input
+	maker    map[string]*onnx.Node
+	bounds   map[string]interval    // of the values that depend on the input
+	positive map[string]bool        // values whose bounds are at least 0
+	wide     []string               // sums of error terms, one number for each example
+	mags     map[string]string      // their greatest magnitudes, where these were needed
+	relaxed  map[*onnx.Node]relaxed // linear bounds of nonlinear nodes
+	errors   map[*onnx.Node]string  // error terms of nodes
 }
 
 func newBounder(m *onnx.Model, opts Options) (*bounder, error) {
@@ -174,7 +177,7 @@ func newBounder(m *onnx.Model, opts Options) (*bounder, error) {
 	}
 	b := &bounder{
 		rules: table(), opts: opts, source: m, types: types, input: in.Name, output: m.Graph.Outputs[0].Name,
-		maker: map[string]*onnx.Node{}, bounds: map[string]interval{}, mags: map[string]string{},
+		maker: map[string]*onnx.Node{}, bounds: map[string]interval{}, mags: map[string]string{}, positive: map[string]bool{},
 		relaxed: map[*onnx.Node]relaxed{}, errors: map[*onnx.Node]string{},
 	}
 	return b, b.start()
@@ -349,7 +352,7 @@ func (b *bounder) finish() error {
 			return err
 		}
 		dims = append(dims, onnx.Fixed(int64(b.opts.Rows))...)
-		b.OutputAs(LowerBound, low, onnx.Float32, dims)
+		b.OutputAs(LowerBound, b.known(low, len(dims), math.Inf(-1)), onnx.Float32, dims)
 		return nil
 	}
 	if err := b.ballInputs(); err != nil {
@@ -362,7 +365,7 @@ func (b *bounder) finish() error {
 	}
 	i := b.of(b.output)
 	dims = append(dims, onnx.Fixed(b.sizes(b.output)...)...)
-	b.OutputAs(LowerBound, i.lower, onnx.Float32, dims)
-	b.OutputAs(UpperBound, i.upper, onnx.Float32, dims)
+	b.OutputAs(LowerBound, b.known(i.lower, len(dims), math.Inf(-1)), onnx.Float32, dims)
+	b.OutputAs(UpperBound, b.known(i.upper, len(dims), math.Inf(1)), onnx.Float32, dims)
 	return nil
 }

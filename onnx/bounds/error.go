@@ -14,8 +14,8 @@ const (
 
 	// tiny is more than what a sum of products loses by underflow.
 	tiny = 0x1p-120
-	// most is the error from which on bounds are taken for infinite: below, no sum that
-	// went into it can have overflowed.
+	// most is the sum of an example's error terms from which on its bounds are taken for
+	// infinite: below, no sum that went into them can have overflowed.
 	most = 1e31
 	// approximate is the error of the runtime's approximations of Exp, Erf, Tanh, Sigmoid
 	// and their like, of their value and of 1; a test holds the runtime to it.

@@ -45,13 +45,30 @@ func (b *bounder) set(n *onnx.Node, lower, upper string) {
 	b.bounds[n.Outputs[0]] = interval{lower, upper}
 }
 
-// around sets an interval that is e wider than given on both sides, and infinite where e
-// is so large that something may have overflowed.
+// around sets an interval that is e wider than given on both sides. Where e is so large
+// that something may have overflowed the example has no bounds: see [bounder.known].
 func (b *bounder) around(n *onnx.Node, lower, upper, e string) {
-	sound := b.Op("Less", nil, e, b.number(most))
-	b.set(n,
-		b.Op("Where", nil, sound, b.sub(lower, e), b.number(math.Inf(-1))),
-		b.Op("Where", nil, sound, b.add(upper, e), b.number(math.Inf(1))))
+	var axes []int64
+	for i := range b.sizes(n.Outputs[0]) {
+		axes = append(axes, int64(i+1))
+	}
+	total := e
+	if axes != nil {
+		total = b.Op("ReduceSum", onnx.Attrs{"keepdims": int64(0)}, e, b.Ints(axes...))
+	}
+	b.wide = append(b.wide, total)
+	b.set(n, b.sub(lower, e), b.add(upper, e))
+}
+
+// known gives a bound, or without where an example's values may have overflowed.
+func (b *bounder) known(bound string, rank int, without float64) string {
+	if len(b.wide) == 0 {
+		return bound
+	}
+	shape := slices.Repeat([]int64{1}, rank)
+	shape[0] = -1
+	sound := b.Op("Less", nil, b.Op("Sum", nil, b.wide...), b.number(most))
+	return b.Op("Where", nil, b.Op("Reshape", nil, sound, b.Ints(shape...)), bound, b.number(without))
 }
 
 // filled is an example of the shape of a value, filled with x; the runtime makes it when
@@ -87,7 +104,12 @@ func affine(b *bounder, n *onnx.Node) error {
 	x := n.Inputs[b.variable(n)[0]]
 	i := b.of(x)
 	double := b.add(i.lower, i.upper)
-	radius := b.add(b.times(b.sub(i.upper, i.lower), (1+g)/2), b.times(b.abs(double), g/2))
+	var radius string // R of the ADR
+	if b.positive[x] {
+		radius = b.sub(b.times(i.upper, (1+2*g)/2), b.mul(i.lower, b.number(0.5)))
+	} else {
+		radius = b.add(b.times(b.sub(i.upper, i.lower), (1+g)/2), b.times(b.abs(double), g/2))
+	}
 	middle := b.mul(double, b.number(0.5))
 	y := b.again(n, b.with(n, func(string) string { return middle })...)[0]
 	b.around(n, y, y, b.add(b.absolute(n, radius), b.floor(n, g)))
@@ -153,6 +175,7 @@ func monotone(b *bounder, n *onnx.Node) error {
 	for i, o := range n.Outputs {
 		if o != "" {
 			b.bounds[o] = interval{lower[i], upper[i]}
+			b.positive[o] = n.Op == "Relu" || len(n.Inputs) == 1 && b.positive[n.Inputs[0]]
 		}
 	}
 	return nil

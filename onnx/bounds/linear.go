@@ -14,7 +14,7 @@ import (
 type backward struct {
 	*bounder
 	rows   int64
-	relax  bool                // else linear bounds end at nonlinear nodes
+	relax  bool                // else linear bounds end at nonlinear nodes, and at means
 	parts  map[string][]string // contributions to a value's coefficients
 	totals []string            // contributions to the constant
 }
@@ -125,7 +125,7 @@ func (p *backward) gathered(v string) string {
 func (p *backward) through(n *onnx.Node, a []string) error {
 	rule := p.rules[n.OpType()]
 	switch {
-	case p.affineHere(n):
+	case p.affineHere(n) && (p.relax || !rule.mean):
 		return p.affine(n, rule, a)
 	case p.relax && rule.relax != nil:
 		p.line(n, rule, a[0])

@@ -18,6 +18,8 @@ type rule struct {
 	linear func(b *bounder, n *onnx.Node) (string, error)
 	// single says that linear holds where one input alone depends on the model's.
 	single bool
+	// mean says that the output has no more than its inputs' intervals tell, and fewer elements.
+	mean bool
 	// relax gives linear bounds of a function of the first input, element by element.
 	// Where neither this nor linear holds, linear bounds end at the node's output, whose
 	// interval is used.
@@ -27,7 +29,7 @@ type rule struct {
 // table is every operator that has bounds, under its name with its domain.
 func table() map[string]rule {
 	structural := rule{fits: batchStays, interval: monotone, linear: noError}
-	average := rule{fits: batchStays, interval: averaged, linear: averageError}
+	average := rule{fits: batchStays, interval: averaged, linear: averageError, mean: true}
 	weighted := rule{fits: weightsKnown, interval: affine, linear: affineError}
 	rising := rule{interval: increasing}
 	t := map[string]rule{
