@@ -8,6 +8,9 @@ import (
 	"assay/onnx/bounds"
 )
 
+// rowsOfBounds is how many boxes a thread bounds at once: linear bounds take much memory.
+const rowsOfBounds = 4
+
 // bounding is the time that bounds of a batch's nine margins take over that of the model
 // alone: by intervals, and by one pass of linear bounds for each of its layers.
 func bounding(name string, layers float64, build func() *onnx.Model) benchmark {
@@ -29,7 +32,7 @@ func bounding(name string, layers float64, build func() *onnx.Model) benchmark {
 			if err != nil {
 				return nil, err
 			}
-			run, err := bindRandom(ctx, bounded, batch)
+			run, err := bind(bounded, batch, rowsOfBounds)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", f.name, err)
 			}
