@@ -29,7 +29,7 @@ import (
 // Method is how bounds are found.
 type Method int
 
-// The methods. None is looser than IBP.
+// The methods. None is looser than IBP, but for rounding.
 const (
 	// IBP carries an interval for each value forward through the graph. What is linear
 	// after the last nonlinear operator is taken together with the combinations asked for.

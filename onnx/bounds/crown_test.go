@@ -204,7 +204,9 @@ func TestNeverLooser(t *testing.T) {
 				ibp = got
 			}
 			for i := range ibp[0] {
-				if got[0][i] < ibp[0][i] || got[1][i] > ibp[1][i] {
+				// Intervals of narrower inputs may round otherwise.
+				rounding := 1e-6 * max(1, ibp[1][i]-ibp[0][i])
+				if got[0][i] < ibp[0][i]-rounding || got[1][i] > ibp[1][i]+rounding {
 					t.Fatalf("%s: [%v, %v] by method %d, [%v, %v] by IBP", c.name, got[0][i], got[1][i], method, ibp[0][i], ibp[1][i])
 				}
 			}

@@ -129,6 +129,8 @@ func (p *backward) through(n *onnx.Node, a []string) error {
 		return p.affine(n, rule, a)
 	case p.relax && rule.relax != nil:
 		p.line(n, rule, a[0])
+	case p.relax && n.Op == "MaxPool" && len(p.sizes(n.Inputs[0])) > 1:
+		return p.pool(n, a[0])
 	default:
 		o := n.Outputs[0]
 		p.ends(o, a[0], p.times(p.mag(o), slack))

@@ -40,7 +40,7 @@ func table() map[string]rule {
 		"Neg":     {interval: negated, linear: noError},
 		"Mul":     {interval: product, linear: productError, single: true},
 		"Div":     {fits: divisorKnown, interval: product, linear: productError},
-		"MaxPool": {interval: monotone},
+		"MaxPool": {interval: monotone}, // pool.go has its linear bounds
 		"Gather":  {fits: batchStays, interval: monotone, linear: averageError},
 		"Softmax": {fits: batchStays, interval: softmax},
 
