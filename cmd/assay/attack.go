@@ -20,6 +20,7 @@ import (
 	"assay/internal/method/target"
 	"assay/internal/model"
 	"assay/internal/stat"
+	"assay/internal/trees"
 	"assay/onnx"
 )
 
@@ -70,7 +71,7 @@ checks whether the attack could have found it.`,
   assay attack --model digits.onnx --data test.npz --method square --norm L2 --eps 1.5 --queries 2000 --out examples.npz`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			for _, name := range []string{"steps", "step-size", "restarts", "loss", "queries", "draws", "searches"} {
+			for _, name := range []string{"steps", "step-size", "restarts", "loss", "queries", "draws", "searches", "work", "beam"} {
 				if c.Flags().Changed(name) {
 					f.given = append(f.given, name)
 				}
@@ -92,17 +93,19 @@ checks whether the attack could have found it.`,
 	s.StringVar(&f.model, "model", "", "the ONNX model")
 	s.StringVar(&f.data.labelFile, "labels", "", "a file of labels beside the data (IDX or NPY), as --label-file")
 	s.StringVar(&f.method, "method", "", methodNames()+"; of texts: "+strings.Join(builtin.TextMethodNames(), ", "))
-	s.StringVar(&f.norm, "norm", "", "of the perturbation: Linf, L2, L1 or L0 (how many numbers change, of images pixels); the first of these that the method can search in")
+	s.StringVar(&f.norm, "norm", "", "of the perturbation: Linf, L2, L1, L0 (how many numbers change, of images pixels) or cost (of the features' costs in the schema); the first of these that the method can search in")
 	s.Float64Var(&f.eps, "eps", 0, "the largest perturbation; for corruptions the highest level, for a patch its share of the area, for rotations a part of 30° and a tenth of the image")
 	s.StringVar(&f.unit, "unit", string(method.Raw), "of eps: raw (the data's own), range or std (of each feature)")
 	s.IntVar(&f.groups, "groups", 0, "how many categorical features may change, beside eps")
 	s.IntVar(&f.settings.Steps, "steps", 0, "of pgd and transfer (40), of apgd-ce, apgd-dlr, apgd-t and fab-t (100), deepfool and min-norm (50), cw (10000), ead (1000), and of what universal (500) and patch (200) learn")
 	s.Float64Var(&f.settings.Step, "step-size", 0, "of pgd, as a part of eps (2.5 by the steps)")
-	s.IntVar(&f.settings.Restarts, "restarts", 0, "of pgd (2), of transfer (4), and of apgd-ce, apgd-dlr and apgd-t (1)")
+	s.IntVar(&f.settings.Restarts, "restarts", 0, "of pgd (2), of transfer (4), of apgd-ce, apgd-dlr and apgd-t (1), of capgd and caa (2), and of tree-leaf (20)")
 	s.StringVar(&f.loss, "loss", "", "of pgd: cross-entropy, margin or dlr (cross-entropy)")
-	s.IntVar(&f.settings.Queries, "queries", 0, "for each unit, of square and hopskipjump (5000), rays and sparse-rs (10000)")
+	s.IntVar(&f.settings.Queries, "queries", 0, "for each unit, of square, hopskipjump and beam (5000), rays and sparse-rs (10000)")
 	s.IntVar(&f.settings.Draws, "draws", 0, "for each unit, of noise (1000) and rotation-draws (10)")
 	s.IntVar(&f.settings.Searches, "searches", 0, "of cw and ead (9), and of min-norm (10)")
+	s.IntVar(&f.settings.Work, "work", 0, "for each unit, of tree-exact: pairs of boxes to look at (2000000)")
+	s.IntVar(&f.settings.Beam, "beam", 0, "of beam: rows that the search goes on from (10)")
 	s.IntVar(&f.n, "n", 1000, "how many records to attack, drawn at random; all where there are fewer")
 	s.Uint64Var(&f.seed, "seed", 0, "of everything that is drawn at random")
 	s.IntVar(&f.threads, "threads", 0, "processors to use (all)")
@@ -181,7 +184,7 @@ func (f *attackFlags) run(ctx context.Context, u *ui) error {
 			return err
 		}
 	}
-	attack, err := f.prepare(u, t, records)
+	attack, err := f.prepare(u, m, t, records)
 	if err != nil {
 		return err
 	}
@@ -217,8 +220,8 @@ func (f *attackFlags) check() error {
 	if f.threads < 0 {
 		return usagef("--threads %d: give the number of processors, or 0 for all", f.threads)
 	}
-	if f.norm != "" && !slices.Contains(method.Norms(), method.Norm(f.norm)) {
-		return usagef("--norm %s: use Linf, L2, L1 or L0", f.norm)
+	if f.norm != "" && !slices.Contains(method.Budgets(), method.Norm(f.norm)) {
+		return usagef("--norm %s: use Linf, L2, L1, L0 or cost", f.norm)
 	}
 	if !slices.Contains(method.Scalings(), method.Scaling(f.unit)) {
 		return usagef("--unit %s: use raw, range or std", f.unit)
@@ -267,7 +270,7 @@ type attack struct {
 // poolSize is how many records decision-based methods may start from.
 const poolSize = 200
 
-func (f *attackFlags) prepare(u *ui, t *target.Model, records *dataset.Dataset) (*attack, error) {
+func (f *attackFlags) prepare(u *ui, m *onnx.Model, t *target.Model, records *dataset.Dataset) (*attack, error) {
 	rows, err := target.NewRows(records.Schema, t.Description)
 	if err != nil {
 		return nil, fmt.Errorf("%s does not fit %s: %w", f.data.path, f.model, err)
@@ -279,19 +282,23 @@ func (f *attackFlags) prepare(u *ui, t *target.Model, records *dataset.Dataset) 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.data.path, err)
 	}
-	f.settings.Norm, f.settings.Shape, f.settings.Layout = method.Norm(f.norm), t.Shape, t.Layout
+	f.settings.Norm = method.Norm(f.norm)
+	f.settings.Trees, f.settings.NoTrees = trees.Read(m)
 	chosen, err := builtin.Find(f.method, f.settings, f.given)
 	if err != nil {
 		return nil, err
 	}
 	a := &attack{target: t.Target, methods: chosen, seed: f.seed, rows: rows, records: records}
 	a.attacker = method.Attacker{Access: chosen[0].Describe().Access, Norm: method.Norm(f.norm), Family: f.family, Eps: f.eps, Groups: f.groups}
+	follows := false
 	for _, m := range chosen {
-		if needed := m.Describe().Access; needed.Includes(a.attacker.Access) {
-			a.attacker.Access = needed
+		d := m.Describe()
+		if d.Access.Includes(a.attacker.Access) {
+			a.attacker.Access = d.Access
 		}
+		follows = follows || d.Access == assay.Gradients && !d.Reads
 	}
-	if a.attacker.Access == assay.Gradients && t.Gradient == nil && t.Surrogate == nil {
+	if follows && t.Gradient == nil && t.Surrogate == nil {
 		return nil, fmt.Errorf("%s follows gradients, and %s has none: %w", f.method, f.model, t.NoGradient)
 	}
 	a.methods = evasion.Adaptive(t.Target, chosen)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -11,9 +12,11 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"assay/internal/dataset"
 	"assay/internal/model/ort"
 	"assay/internal/model/remote/remotetest"
 	"assay/internal/signing"
+	"assay/internal/trees/treestest"
 )
 
 func TestMain(m *testing.M) {
@@ -40,8 +43,24 @@ func TestScripts(t *testing.T) {
 			e.Setenv(ort.LibraryVariable, library(root))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "reviews": reviews},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "forest": forest, "reviews": reviews},
 	})
+}
+
+// forest trains a small random forest on records and writes it as skl2onnx does: forest DATA FILE.
+func forest(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: forest DATA FILE")
+	}
+	d, err := dataset.Load(context.Background(), args[0], dataset.Options{Label: "diagnosis"})
+	ts.Check(err)
+	table := treestest.Table{}
+	for i := range d.Len() {
+		table.Rows, table.Labels = append(table.Rows, d.Record(i)), append(table.Labels, int(d.Y[i]))
+	}
+	data, err := treestest.Forest(table, len(d.Schema.Label.Classes), 10, 4, 1).Model().Encode()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
 }
 
 // newKeys makes a folder with two keys, each with its public half.

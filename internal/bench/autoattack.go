@@ -123,7 +123,7 @@ func (a *attacked) run(ctx context.Context, n int) (err error) {
 		evasion.APGD{Steps: 6, Restarts: 1, Loss: model.CrossEntropy},
 		evasion.APGD{Steps: 6, Restarts: 1, Loss: model.TargetedDLR, Targets: 2},
 		evasion.FAB{Steps: 6, Targets: 2},
-		evasion.Square{Queries: 60, Share: 0.8, Shape: a.model.Shape, Layout: a.model.Layout},
+		evasion.Square{Queries: 60, Share: 0.8},
 	}
 	start := time.Now()
 	a.results, err = method.Run(ctx, a.target, a.attacker, methods, a.inputs[:n], method.Options{UntilBroken: true})

@@ -76,13 +76,16 @@ func (w *weighted) Gradient(_ context.Context, _ model.Loss, rows []float32, lab
 }
 
 // attacked is a random model and domain: records with whole and fixed numbers, a category and a relation, or images.
-func attacked(t *testing.T, r *rand.Rand, image bool) (method.Target, model.Description, []method.Input) {
+func attacked(t *testing.T, r *rand.Rand, image bool) (method.Target, []method.Input) {
 	d := model.Description{Shape: []int64{9}, Layout: model.Tabular, Classes: []string{"a", "b", "c"}, Output: model.Logits, Range: model.Range{Low: 0, High: 1}}
 	if image {
 		d.Shape, d.Layout = []int64{2, 6, 6}, model.NCHW
 	}
 	domain := method.DomainOfModel(d)
 	n := len(domain.Low)
+	for range n {
+		domain.Cost = append(domain.Cost, 0.5+r.Float64())
+	}
 	if !image {
 		domain.Fixed, domain.Integer = make([]bool, n), make([]bool, n)
 		domain.Fixed[r.IntN(3)], domain.Integer[3] = true, true
@@ -121,12 +124,12 @@ func attacked(t *testing.T, r *rand.Rand, image bool) (method.Target, model.Desc
 		inputs = append(inputs, method.Input{Index: int64(i), X: x, Label: slices.Index(scores, slices.Max(scores))})
 		target.Pool = append(target.Pool, x)
 	}
-	return target, d, inputs
+	return target, inputs
 }
 
 // heldToNoNorm reports whether a method transforms or covers images: package evasion tests those by their own limits.
 func heldToNoNorm(t *testing.T, name string) bool {
-	methods, err := builtin.Find(name, builtin.Settings{Norm: method.Linf, Shape: []int64{9}, Layout: model.Tabular}, nil)
+	methods, err := builtin.Find(name, builtin.Settings{Norm: method.Linf}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,18 +150,18 @@ func beside(inputs []method.Input) []method.Input {
 // No method leaves its budget, in any norm and under any limits, and what counts as a success is one for the model
 // that confirms, asked alone. Each method runs in some norm, and refuses the others.
 func TestEveryMethodKeepsItsLimits(t *testing.T) {
-	budgets := map[method.Norm][]float64{method.Linf: {0.02, 0.1, 0.5}, method.L2: {0.05, 0.3, 1}, method.L1: {0.1, 0.6, 2}, method.L0: {1, 2, 4}}
+	budgets := map[method.Norm][]float64{method.Linf: {0.02, 0.1, 0.5}, method.L2: {0.05, 0.3, 1}, method.L1: {0.1, 0.6, 2}, method.L0: {1, 2, 4}, method.Cost: {0.1, 0.6, 2}}
 	successes, denied := map[method.Norm]int{}, 0
 	for _, m := range builtin.Methods() {
-		if heldToNoNorm(t, m.Name) {
+		if m.Trees || heldToNoNorm(t, m.Name) { // what reads trees is tested beside them
 			continue
 		}
 		ran := 0
-		for _, norm := range method.Norms() {
+		for _, norm := range method.Budgets() {
 			r := rand.New(rand.NewPCG(uint64(len(m.Name)), 5))
 			for i, eps := range budgets[norm] {
-				target, d, inputs := attacked(t, r, i%2 == 1)
-				settings := builtin.Settings{Norm: norm, Shape: d.Shape, Layout: d.Layout}
+				target, inputs := attacked(t, r, i%2 == 1)
+				settings := builtin.Settings{Norm: norm, Surrogates: []model.Differentiable{target.Gradient}}
 				for _, s := range []struct {
 					flag string
 					to   *int
@@ -213,7 +216,7 @@ func TestEveryMethodKeepsItsLimits(t *testing.T) {
 			t.Errorf("%s ran in no norm", m.Name)
 		}
 	}
-	for _, norm := range method.Norms() {
+	for _, norm := range method.Budgets() {
 		if successes[norm] < 30 {
 			t.Errorf("%d successes in %s, which shows little", successes[norm], norm)
 		}

@@ -10,6 +10,7 @@ import (
 	"assay/internal/method"
 	"assay/internal/method/evasion"
 	"assay/internal/model"
+	"assay/internal/trees"
 )
 
 // Settings are what the methods can be told, each of which some take. A zero stands for
@@ -22,10 +23,13 @@ type Settings struct {
 	Queries  int        // of a search without gradients
 	Draws    int        // at random
 	Searches int        // one after the other, each of so many steps, for the nearest
+	Work     int        // pairs of boxes of leaves
+	Beam     int        // rows that a search goes on from
 
-	Norm   method.Norm
-	Shape  []int64 // of one row of the model
-	Layout model.Layout
+	Trees   *trees.Ensemble // of the model, nil where it has none
+	NoTrees error           // why
+
+	Norm method.Norm
 
 	Surrogates []model.Differentiable // whose gradients are followed in place of the model's
 }
@@ -35,6 +39,7 @@ type Method struct {
 	Name    string
 	Summary string
 	Takes   []string // of the settings, by their flags
+	Trees   bool     // it is for ensembles of decision trees alone
 	Usual   Settings // where they are not those of all methods
 	New     func(Settings) []method.Method
 }
@@ -56,7 +61,7 @@ func Methods() []Method {
 			}},
 		{Name: "square", Summary: "random search by scores", Takes: []string{"queries"},
 			New: func(s Settings) []method.Method {
-				return one(evasion.Square{Queries: s.Queries, Share: 0.8, Shape: s.Shape, Layout: s.Layout})
+				return one(evasion.Square{Queries: s.Queries, Share: 0.8})
 			}},
 		{Name: "fgsm", Summary: "one step along the gradient",
 			New: func(Settings) []method.Method { return one(evasion.FGSM{}) }},
@@ -81,7 +86,7 @@ func Methods() []Method {
 				return one(evasion.FAB{Steps: s.Steps, Targets: 9, Nearest: true})
 			}},
 		{Name: "autoattack", Summary: "AutoAttack's standard version: apgd-ce, apgd-t, fab-t and square, until one succeeds",
-			New: func(s Settings) []method.Method { return evasion.AutoAttack(s.Norm, s.Shape, s.Layout) }},
+			New: func(s Settings) []method.Method { return evasion.AutoAttack(s.Norm) }},
 		{Name: "apgd-ce-eot", Summary: "apgd-ce on the mean of twenty gradients, of models that draw at random", Takes: []string{"steps", "restarts"}, Usual: auto,
 			New: func(s Settings) []method.Method {
 				return one(evasion.APGD{Steps: s.Steps, Restarts: s.Restarts, Loss: model.CrossEntropy, EOT: 20})
@@ -92,7 +97,7 @@ func Methods() []Method {
 			}},
 		{Name: "autoattack-rand", Summary: "AutoAttack's version for models that draw at random: apgd-ce-eot and apgd-dlr-eot, until one succeeds",
 			New: func(Settings) []method.Method { return evasion.AutoAttackRandom() }},
-	}, further()...)
+	}, slices.Concat(tabular(), further())...)
 }
 
 // Find makes a method by its name, or the methods of an ensemble, which run in order on what is left
@@ -107,6 +112,9 @@ func Find(name string, s Settings, given []string) ([]method.Method, error) {
 			if !slices.Contains(m.Takes, flag) {
 				return nil, fmt.Errorf("%s has no %s to be set: %s", name, flag, takes(m))
 			}
+		}
+		if m.Trees && s.NoTrees != nil {
+			return nil, fmt.Errorf("%s is for models of decision trees: %w", name, s.NoTrees)
 		}
 		if err := s.complete(m.Usual); err != nil {
 			return nil, err
@@ -133,6 +141,7 @@ func (s *Settings) complete(usual Settings) error {
 		{&s.Steps, cmp.Or(usual.Steps, 40), 1e6, "steps"}, {&s.Restarts, cmp.Or(usual.Restarts, 2), 1e6, "restarts"},
 		{&s.Queries, cmp.Or(usual.Queries, 5000), 1e9, "queries"}, {&s.Draws, cmp.Or(usual.Draws, 1000), 1e9, "draws"},
 		{&s.Searches, cmp.Or(usual.Searches, 10), 100, "searches"},
+		{&s.Work, 2e6, 1e12, "pairs of boxes of work"}, {&s.Beam, 10, 1e4, "rows of a beam"},
 	} {
 		if *v.value == 0 {
 			*v.value = v.usual

@@ -13,6 +13,8 @@ type Column struct {
 	Type      Type    // of the feature; a Categorical's column is 0 or 1, and one of its group is 1
 	Min, Max  float32 // the feature's limits, or the range observed, in the data's own units
 	Immutable bool
+	Monotone  Monotone
+	Cost      *float64 // nil where none is stated
 }
 
 // Group is the columns Start ≤ i < End of a categorical feature, of which exactly one is 1.
@@ -74,7 +76,7 @@ func (f *Feature) column(feature, category int) Column {
 		lower, upper = f.bounds()
 	}
 	return Column{Feature: feature, Category: category, Type: f.Type,
-		Min: float32(lower), Max: float32(upper), Immutable: f.Immutable}
+		Min: float32(lower), Max: float32(upper), Immutable: f.Immutable, Monotone: f.Monotone, Cost: f.Cost}
 }
 
 // Groups gives the one-hot groups in order.

@@ -48,7 +48,20 @@ type Feature struct {
 	Missing string `yaml:"missing,omitempty" json:"missing,omitempty"`
 	// Immutable says that an attacker cannot change the feature.
 	Immutable bool `yaml:"immutable,omitempty" json:"immutable,omitempty"`
+	// Monotone says in which direction alone an attacker can move the feature; without it, in both.
+	Monotone Monotone `yaml:"monotone,omitempty" json:"monotone,omitempty"`
+	// Cost is what a change by 1 in the data's own units costs an attacker, or one to another category.
+	Cost *float64 `yaml:"cost,omitempty" json:"cost,omitempty" check:"min=0 max=1e30"`
 }
+
+// Monotone is a direction in which a feature's values can go.
+type Monotone string
+
+// The directions.
+const (
+	Increasing Monotone = "increasing"
+	Decreasing Monotone = "decreasing"
+)
 
 // Label describes the class that a record belongs to.
 type Label struct {
@@ -192,6 +205,9 @@ func (f *Feature) validate() error {
 	if name, twice := repeated(f.Categories); twice {
 		return fmt.Errorf("has the category %q twice", name)
 	}
+	if err := f.validateAttacker(); err != nil {
+		return err
+	}
 	lower, upper := f.bounds()
 	for _, b := range []float64{lower, upper} {
 		if math.IsNaN(b) || math.Abs(b) > math.MaxFloat32 {
@@ -200,6 +216,19 @@ func (f *Feature) validate() error {
 	}
 	if lower > upper {
 		return fmt.Errorf("has a minimum of %v above its maximum of %v", lower, upper)
+	}
+	return nil
+}
+
+// validateAttacker checks what is said of an attacker's changes.
+func (f *Feature) validateAttacker() error {
+	switch {
+	case f.Monotone != "" && f.Monotone != Increasing && f.Monotone != Decreasing:
+		return fmt.Errorf("has the unknown direction %q under monotone: use increasing or decreasing", f.Monotone)
+	case f.Monotone != "" && f.Type == Categorical:
+		return errors.New("is categorical, so its values have no order in which they could be monotone")
+	case f.Cost != nil && !(*f.Cost >= 0 && *f.Cost <= 1e30):
+		return fmt.Errorf("has the cost %v: give a number from 0 to 1e30", *f.Cost)
 	}
 	return nil
 }

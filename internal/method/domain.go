@@ -16,10 +16,11 @@ type Domain struct {
 	Scale     []float32 // what a perturbation of size 1 is, in those units; positive; those of groups count for nothing
 	Fixed     []bool    // which the attacker cannot change; nil for none
 	Integer   []bool    // which are whole numbers; nil for none
+	Monotone  []Monotone
+	Cost      []float64 // of a change by 1 in the data's own units, or to that category; NaN where none is stated; nil for none
 	Groups    []Group   // one-hot groups, in order
 	Relations []Relation
 	Image     *Image // where the values of an image are; nil for what is none
-	Pixels    []int  // of each number the pixel that it is of, from 0, so that L0 counts a pixel's channels once; nil where each number counts by itself
 }
 
 // Group is the numbers Start ≤ i < End of a row, of which exactly one is 1 and the others 0.
@@ -70,17 +71,12 @@ func (d *Domain) Validate() error {
 			return fmt.Errorf("number %d of a row has the scale %g: it must be positive and finite", i, d.Scale[i])
 		}
 	}
+	if err := d.validateCosts(); err != nil {
+		return err
+	}
 	if d.Image != nil {
 		if err := d.Image.validate(n); err != nil {
 			return err
-		}
-	}
-	if d.Pixels != nil && len(d.Pixels) != n {
-		return fmt.Errorf("the domain says of %d numbers which pixel they are of, and a row has %d", len(d.Pixels), n)
-	}
-	for i, p := range d.Pixels {
-		if p < 0 || p >= n {
-			return fmt.Errorf("number %d of a row is of pixel %d: pixels are 0 to %d", i, p, n-1)
 		}
 	}
 	end := 0
@@ -90,6 +86,9 @@ func (d *Domain) Validate() error {
 		}
 		end = g.End
 		for i := g.Start; i < g.End; i++ {
+			if d.monotone(i) != 0 {
+				return fmt.Errorf("number %d of a row is in a one-hot group, whose categories have no order in which it could only go up or down", i)
+			}
 			if d.Low[i] > 0 || d.High[i] < 1 {
 				return fmt.Errorf("number %d of a row is in a one-hot group, and its limits %g and %g leave out 0 or 1", i, d.Low[i], d.High[i])
 			}
@@ -125,13 +124,22 @@ func (r Relation) validate(n int) error {
 
 func (d *Domain) fixed(i int) bool { return d.Fixed != nil && d.Fixed[i] }
 
+func (d *Domain) monotone(i int) Monotone {
+	if d.Monotone == nil {
+		return 0
+	}
+	return d.Monotone[i]
+}
+
 func (d *Domain) integer(i int) bool { return d.Integer != nil && d.Integer[i] }
 
-func (d *Domain) pixel(i int) int {
-	if d.Pixels == nil {
+// Pixel gives what number i is of that L0 counts once: in an image its pixel, from 0 and line by line, with all channels; else the number by itself.
+func (d *Domain) Pixel(i int) int {
+	if d.Image == nil {
 		return i
 	}
-	return d.Pixels[i]
+	y, x := d.Image.place(i)
+	return y*d.Image.Width + x
 }
 
 // fixedGroup reports whether a group cannot change: one of its numbers is fixed.
@@ -181,6 +189,7 @@ func DomainOf(schema *dataset.Schema, statistics []dataset.Statistics, by Scalin
 	}
 	n := len(columns)
 	d := &Domain{Low: make([]float32, n), High: make([]float32, n), Scale: make([]float32, n), Fixed: make([]bool, n), Integer: make([]bool, n)}
+	d.Monotone, d.Cost = directions(columns), costs(columns)
 	for i, c := range columns {
 		d.Low[i], d.High[i], d.Scale[i] = c.Min, c.Max, 1
 		d.Fixed[i] = c.Immutable
@@ -209,31 +218,10 @@ func DomainOf(schema *dataset.Schema, statistics []dataset.Statistics, by Scalin
 	return d, d.Validate()
 }
 
-// PixelsOf gives the pixel of each number of a model's rows, nil where a row is no image or has one channel.
-func PixelsOf(m model.Description) []int {
-	if len(m.Shape) != 3 {
-		return nil
-	}
-	channels := m.Shape[0]
-	if m.Layout == model.NHWC {
-		channels = m.Shape[2]
-	}
-	if channels == 1 || m.Layout != model.NCHW && m.Layout != model.NHWC {
-		return nil
-	}
-	pixels := make([]int, m.RowSize())
-	for i := range pixels {
-		if pixels[i] = i % (len(pixels) / int(channels)); m.Layout == model.NHWC {
-			pixels[i] = i / int(channels)
-		}
-	}
-	return pixels
-}
-
 // DomainOfModel gives the domain of all inputs in a model's range, in raw units.
 func DomainOfModel(m model.Description) *Domain {
 	n := m.RowSize()
-	d := &Domain{Low: make([]float32, n), High: make([]float32, n), Scale: make([]float32, n), Pixels: PixelsOf(m), Image: ImageOf(m)}
+	d := &Domain{Low: make([]float32, n), High: make([]float32, n), Scale: make([]float32, n), Image: ImageOf(m)}
 	for i := range n {
 		d.Low[i], d.High[i], d.Scale[i] = float32(m.Range.Low), float32(m.Range.High), 1
 	}

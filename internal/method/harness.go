@@ -267,6 +267,9 @@ func newRun(t Target, a Attacker, methods []Method, inputs []Input, o Options) (
 	if err := a.validate(t.Domain); err != nil {
 		return nil, err
 	}
+	if err := t.Domain.priced(a.Norm); err != nil {
+		return nil, err
+	}
 	if err := r.describe(methods); err != nil {
 		return nil, err
 	}
@@ -309,8 +312,8 @@ func (a Attacker) validate(d *Domain) error {
 		}
 	case a.Norm == Patch && d.Image == nil:
 		return errors.New("a patch is a part of an image, and the model takes none")
-	case a.Family == nil && a.Norm != Patch && !slices.Contains(Norms(), a.Norm):
-		return fmt.Errorf("the norm %q is not known: use one of %q", a.Norm, Norms())
+	case a.Norm != Patch && !slices.Contains(Budgets(), a.Norm):
+		return fmt.Errorf("the norm %q is not known: use one of %q", a.Norm, Budgets())
 	}
 	if !(a.Eps >= 0) || math.IsInf(a.Eps, 0) {
 		return fmt.Errorf("a perturbation of at most %g is not possible: eps must be finite and not negative", a.Eps)
@@ -359,7 +362,7 @@ func (r *run) describe(methods []Method) error {
 		if !r.attacker.Access.Includes(d.Access) {
 			return fmt.Errorf("the method %s needs access to %s, and the attacker has access to %s: leave it out, or rate the attacker higher", d.Name, d.Access, r.attacker.Access)
 		}
-		if d.Access == assay.Gradients && r.target.differentiable(d.Surrogate) == nil {
+		if d.Access == assay.Gradients && !d.Reads && r.target.differentiable(d.Surrogate) == nil {
 			return fmt.Errorf("the method %s needs gradients, and the model gives none: use methods that need scores or labels", d.Name)
 		}
 		if err := r.attacker.suits(d); err != nil {

@@ -34,6 +34,7 @@ type Description struct {
 	Settings   []Setting    `json:"settings,omitempty"`
 	Reference  string       `json:"reference"`            // the paper, with its section or algorithm
 	Iterative  bool         `json:"iterative,omitempty"`  // refines a point by steps
+	Reads      bool         `json:"reads,omitempty"`      // reads the model's file, and needs no gradients of one who has access to them
 	Undirected bool         `json:"undirected,omitempty"` // draws points without learning from answers
 	Norms      []Norm       `json:"-"`                    // that it can search in; nil for all
 	Family     string       `json:"-"`                    // the transformations that it chooses from, empty for a norm

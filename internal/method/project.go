@@ -19,6 +19,12 @@ import (
 // whatever the constraints. It need not be the nearest point that is.
 func (s *Space) Project(x []float32) {
 	s.projectGroups(x)
+	s.confine(x)
+	s.repair(x)
+}
+
+// confine brings the numbers into limits and the norm's ball.
+func (s *Space) confine(x []float32) {
 	wanted := x // before limits cut it off, which is what L1 and L0 go by
 	if s.Norm == L1 || s.Norm == L0 {
 		wanted = slices.Clone(x)
@@ -27,6 +33,8 @@ func (s *Space) Project(x []float32) {
 	switch s.Norm {
 	case L2:
 		s.shrinkToBall(x)
+	case Cost:
+		s.shrinkToCost(x)
 	case L1:
 		s.shrinkSum(x, wanted)
 	case L0:
@@ -34,16 +42,14 @@ func (s *Space) Project(x []float32) {
 	case Patch:
 		s.keepPatch(x)
 	}
-	s.repair(x)
 }
 
 // clip brings number i between its limits, and for Linf within Eps.
 func (s *Space) clip(i int, v float32) float32 {
-	d, clean := s.Domain, s.Clean[i]
-	if d.fixed(i) || math.IsNaN(float64(v)) || !finite(clean) {
-		return clean
+	if math.IsNaN(float64(v)) || !finite(s.Clean[i]) {
+		return s.Clean[i]
 	}
-	low, high := max(min(d.Low[i], clean), -math.MaxFloat32), min(max(d.High[i], clean), math.MaxFloat32)
+	low, high := s.ends(i)
 	v = min(max(v, low), high)
 	if s.Norm == Linf {
 		if by := s.offset(i, v); by > s.Eps || by < -s.Eps {
@@ -51,6 +57,22 @@ func (s *Space) clip(i int, v float32) float32 {
 		}
 	}
 	return s.whole(i, v)
+}
+
+// ends gives the limits of number i whatever the norm: finite, and the clean number is within them.
+func (s *Space) ends(i int) (low, high float32) {
+	d, clean := s.Domain, s.Clean[i]
+	if d.fixed(i) {
+		return clean, clean
+	}
+	low, high = bounded(min(d.Low[i], clean)), bounded(max(d.High[i], clean))
+	switch d.monotone(i) {
+	case Up:
+		low = clean
+	case Down:
+		high = clean
+	}
+	return low, high
 }
 
 // at gives number i at an offset from clean in its scale, or so near that float32
@@ -164,7 +186,7 @@ func (s *Space) choose(x []float32, changes []change) {
 	}
 	changes = slices.DeleteFunc(changes, func(c change) bool { return s.Domain.fixedGroup(c.group) })
 	slices.SortStableFunc(changes, func(a, b change) int { return cmp.Compare(b.gain, a.gain) })
-	for _, c := range changes[:min(len(changes), max(s.Groups, 0))] {
+	for _, c := range s.allowed(changes) {
 		clear(x[c.group.Start:c.group.End])
 		x[c.category] = 1
 	}

@@ -21,7 +21,8 @@ func Norms() []Norm { return []Norm{Linf, L2, L1, L0} }
 
 // Space is where an attacker may take one unit: within Eps of the clean input in a
 // norm, and within the domain. The distance of numbers is measured in the domain's
-// scale, which L0 disregards; a one-hot group that changed counts against Groups, not against Eps.
+// scale, which L0 disregards; a one-hot group that changed counts against Groups, not against Eps. With
+// Cost, Eps is a budget from which the changes of numbers and of groups are paid.
 //
 // The clean input is always inside, even where it leaves the domain itself: limits
 // reach as far as it does, and a relation that it violates binds nobody.
@@ -34,7 +35,7 @@ type Space struct {
 }
 
 // Distance is how far a row is from the clean input in the norm, in the domain's
-// scale. Groups do not count.
+// scale; of Cost it is what the changes cost together. Groups count for Cost alone.
 func (s *Space) Distance(x []float32) float64 {
 	switch s.Norm {
 	case Patch:
@@ -54,6 +55,8 @@ func (s *Space) Distance(x []float32) float64 {
 		return math.Sqrt(squares)
 	case L1:
 		return sum
+	case Cost:
+		return s.cost(x)
 	}
 	return largest
 }
@@ -62,7 +65,7 @@ func (s *Space) Distance(x []float32) float64 {
 func (s *Space) changed(x []float32) (n int) {
 	seen := make([]bool, len(x))
 	s.Domain.plain(func(i int) {
-		if p := s.Domain.pixel(i); x[i] != s.Clean[i] && !seen[p] {
+		if p := s.Domain.Pixel(i); x[i] != s.Clean[i] && !seen[p] {
 			seen[p] = true
 			n++
 		}
@@ -94,6 +97,10 @@ func (s *Space) Contains(x []float32) error {
 			return fmt.Errorf("number %d is %g, below its limit by %g", i, v, float64(d.Low[i])-float64(v))
 		case v > max(d.High[i], clean):
 			return fmt.Errorf("number %d is %g, above its limit by %g", i, v, float64(v)-float64(d.High[i]))
+		case d.monotone(i) == Up && v < clean:
+			return fmt.Errorf("number %d can only go up, and went from %g to %g", i, clean, v)
+		case d.monotone(i) == Down && v > clean:
+			return fmt.Errorf("number %d can only go down, and went from %g to %g", i, clean, v)
 		case d.integer(i) && float64(v) != math.Trunc(float64(v)):
 			return fmt.Errorf("number %d is %g, not a whole number", i, v)
 		}
@@ -135,7 +142,7 @@ func (s *Space) containsGroups(x []float32) error {
 			return fmt.Errorf("numbers %d to %d are a fixed group, and changed", g.Start, g.End-1)
 		}
 	}
-	if changed > s.Groups {
+	if s.Norm != Cost && changed > s.Groups { // whose changes Distance counts
 		return fmt.Errorf("%d one-hot groups changed, %d more than allowed", changed, changed-s.Groups)
 	}
 	return nil

@@ -41,9 +41,10 @@ func randomSpace(r *rand.Rand, norm method.Norm) *method.Space {
 	d := &method.Domain{Low: make([]float32, n), High: make([]float32, n), Scale: make([]float32, n), Fixed: make([]bool, n), Integer: make([]bool, n)}
 	s := &method.Space{Domain: d, Norm: norm, Eps: math.Abs(float64(extreme(r))), Groups: r.IntN(3), Clean: make([]float32, n)}
 	if r.IntN(3) == 0 {
-		d.Pixels = make([]int, n)
-		for i := range n {
-			d.Pixels[i] = r.IntN(n)
+		channels := 1 + r.IntN(3)
+		d.Image = &method.Image{Channels: channels, Height: 1, Width: n / channels, Last: r.IntN(2) == 0}
+		if n%channels != 0 {
+			d.Image = nil
 		}
 	}
 	for i := range n {
@@ -84,6 +85,16 @@ func randomSpace(r *rand.Rand, norm method.Norm) *method.Space {
 		}
 		d.Relations = append(d.Relations, relation)
 	}
+	d.Monotone, d.Cost = make([]method.Monotone, n), make([]float64, n)
+	for i := range n {
+		d.Cost[i] = math.Abs(float64(extreme(r)))
+		if r.IntN(5) == 0 {
+			d.Monotone[i] = []method.Monotone{method.Up, method.Down}[r.IntN(2)]
+		}
+	}
+	for _, g := range d.Groups {
+		clear(d.Monotone[g.Start:g.End])
+	}
 	return s
 }
 
@@ -116,13 +127,16 @@ func check(t *testing.T, s *method.Space, x, slope []float32, r *rand.Rand) {
 	inside("a step", p)
 	s.Random(r, p)
 	inside("at random", p)
+	p = slices.Clone(x)
+	s.Repair(p)
+	inside("repaired", p)
 	if !slices.Equal(s.Clean, clean) {
 		t.Error("the clean input was changed")
 	}
 }
 
 func TestProjectionIsInside(t *testing.T) {
-	for _, norm := range method.Norms() {
+	for _, norm := range method.Budgets() {
 		for seed := range uint64(5000) {
 			r := rand.New(rand.NewPCG(seed, 0))
 			s := randomSpace(r, norm)
@@ -144,8 +158,9 @@ func TestProjectionIsInside(t *testing.T) {
 func FuzzProject(f *testing.F) {
 	f.Add(uint64(1), byte(1), []byte{0, 0, 0x80, 0x7f, 1, 2, 3, 4})
 	f.Add(uint64(7), byte(3), []byte{0xff, 0xff, 0x7f, 0x7f, 0, 0, 0xc0, 0x7f})
+	f.Add(uint64(3), byte(4), []byte{0, 0, 0x20, 0x41, 0, 0, 0xc0, 0x40})
 	f.Fuzz(func(t *testing.T, seed uint64, which byte, numbers []byte) {
-		norm := method.Norms()[int(which)%len(method.Norms())]
+		norm := method.Budgets()[int(which)%len(method.Budgets())]
 		r := rand.New(rand.NewPCG(seed, 1))
 		s := randomSpace(r, norm)
 		x, slope := slices.Clone(s.Clean), make([]float32, len(s.Clean))
@@ -231,7 +246,9 @@ func TestProjectionKnown(t *testing.T) {
 		}, []float32{5, 6, 1, 0, 0}, []float32{4.5, 5, 1, 0, 0}},
 		{"L0", func(_ *method.Domain, s *method.Space) { s.Norm = method.L0 }, []float32{5, 2, 1, 0, 0}, []float32{4, 2, 1, 0, 0}},
 		{"L0 by what the limits leave", func(d *method.Domain, s *method.Space) { s.Norm, d.Low[1] = method.L0, 3.95 }, []float32{5, 2, 1, 0, 0}, []float32{5, 4, 1, 0, 0}},
-		{"L0 of a pixel", func(d *method.Domain, s *method.Space) { s.Norm, d.Pixels = method.L0, []int{0, 0, 1, 1, 1} }, []float32{5, 2, 1, 0, 0}, []float32{5, 2, 1, 0, 0}},
+		{"L0 of a pixel", func(d *method.Domain, s *method.Space) {
+			s.Norm, d.Image = method.L0, &method.Image{Channels: 5, Height: 1, Width: 1}
+		}, []float32{5, 2, 1, 0, 0}, []float32{5, 2, 1, 0, 0}},
 		{"L0 of no pixel", func(_ *method.Domain, s *method.Space) { s.Norm, s.Eps = method.L0, 0.9 }, []float32{5, 2, 1, 0, 0}, clean},
 		{"scale", func(d *method.Domain, _ *method.Space) { d.Scale = []float32{0.5, 3, 1, 1, 1} }, []float32{9, 9, 1, 0, 0}, []float32{4.5, 7, 1, 0, 0}},
 		{"limits", func(d *method.Domain, _ *method.Space) { d.High[0], d.Low[1] = 4.25, 3.75 }, []float32{9, 0, 1, 0, 0}, []float32{4.25, 3.75, 1, 0, 0}},
@@ -307,7 +324,7 @@ func TestContainsFindsEachFault(t *testing.T) {
 	if err := s.Contains([]float32{4, 4, 4.4, 4.4, 1, 0}); err == nil || !strings.Contains(err.Error(), "L0 norm is 2") {
 		t.Errorf("%v", err)
 	}
-	d.Pixels = []int{0, 1, 2, 2, 3, 3}
+	d.Image = &method.Image{Channels: 2, Height: 1, Width: 3, Last: true}
 	if err := s.Contains([]float32{4, 4, 4.4, 4.4, 1, 0}); err != nil {
 		t.Error(err)
 	}

@@ -18,8 +18,9 @@ func (s *Space) shrinkSum(x, wanted []float32) {
 	size, most := make([]float64, len(x)), make([]float64, len(x))
 	s.Domain.plain(func(i int) {
 		if x[i] != s.Clean[i] {
+			low, high := s.ends(i)
 			size[i] = math.Abs(s.offset(i, bounded(wanted[i])))
-			most[i] = math.Abs(s.offset(i, s.limit(i, wanted[i])))
+			most[i] = math.Abs(s.offset(i, min(max(wanted[i], low), high)))
 		}
 	})
 	by := threshold(size, most, s.Eps)
@@ -44,14 +45,6 @@ func (s *Space) shrinkSum(x, wanted []float32) {
 
 // bounded is a number within what float32 can say.
 func bounded(v float32) float32 { return min(max(v, -math.MaxFloat32), math.MaxFloat32) }
-
-// limit is the end of number i on the side of v.
-func (s *Space) limit(i int, v float32) float32 {
-	if v > s.Clean[i] {
-		return bounded(max(s.Domain.High[i], s.Clean[i]))
-	}
-	return bounded(min(s.Domain.Low[i], s.Clean[i]))
-}
 
 // threshold is the λ at which the sum of min(max(size-λ, 0), most) is eps, where at 0 it is above. The sum is linear
 // between the points at which a number begins to shrink and at which it is gone.
@@ -93,7 +86,7 @@ func (s *Space) keepPixels(x, wanted []float32) {
 		if x[i] == s.Clean[i] {
 			return
 		}
-		p, is, width := s.Domain.pixel(i), s.offset(i, x[i]), s.width(i)
+		p, is, width := s.Domain.Pixel(i), s.offset(i, x[i]), s.width(i)
 		gains[p] += is / width * (2*s.offset(i, bounded(wanted[i])) - is) / width // the squared distance less that of what is kept
 		if !known[p] {
 			known[p], order = true, append(order, p)
@@ -104,7 +97,7 @@ func (s *Space) keepPixels(x, wanted []float32) {
 		known[p] = false
 	}
 	s.Domain.plain(func(i int) {
-		if known[s.Domain.pixel(i)] {
+		if known[s.Domain.Pixel(i)] {
 			x[i] = s.Clean[i]
 		}
 	})
@@ -118,7 +111,7 @@ const sparsity = 0.01
 func (s *Space) stepSlide(x, slope []float32, size float64) {
 	in, n, room := slices.Clone(slope), 0, 0.0
 	s.Domain.plain(func(i int) {
-		if slope[i] > 0 && x[i] >= s.Domain.High[i] || slope[i] < 0 && x[i] <= s.Domain.Low[i] {
+		if low, high := s.ends(i); slope[i] > 0 && x[i] >= high || slope[i] < 0 && x[i] <= low {
 			in[i] = 0
 		}
 	})
@@ -126,13 +119,13 @@ func (s *Space) stepSlide(x, slope []float32, size float64) {
 		if float64(n) >= sparsity*float64(len(x)) && room >= size {
 			break
 		}
-		limit := s.Domain.High[i]
-		if slope[i] < 0 {
-			limit = s.Domain.Low[i]
+		limit, high := s.ends(i)
+		if slope[i] > 0 {
+			limit = high
 		}
 		n, room = n+1, room+math.Abs((float64(limit)-float64(x[i]))/float64(s.Domain.Scale[i]))
 	}
-	s.StepSparse(x, in, size, float64(n)/float64(len(x)))
+	s.moveSparse(x, in, size, float64(n)/float64(len(x)))
 }
 
 // steepest gives the numbers that have a slope, in units of the scale, the steepest first.
@@ -151,13 +144,18 @@ func (s *Space) steepest(slope []float32) (order []int) {
 // numbers that is steepest, at least one (Croce and Hein 2021, arXiv:2103.01208, section 3.3). Then it
 // projects. A whole number moves by at least 1. Groups step as in Step.
 func (s *Space) StepSparse(x, slope []float32, size, part float64) {
+	s.moveSparse(x, slope, size, part)
+	s.Project(x)
+}
+
+// moveSparse is the same without the projection.
+func (s *Space) moveSparse(x, slope []float32, size, part float64) {
 	s.stepGroups(x, slope)
 	steep := s.steepest(slope)
 	n := min(max(int(math.Round(part*float64(len(x)))), 1), len(steep))
 	for _, i := range steep[:n] {
 		s.move(x, i, math.Copysign(size/float64(n), float64(slope[i])))
 	}
-	s.Project(x)
 }
 
 // move moves number i by an offset in its scale, a whole one by at least 1.
@@ -170,7 +168,7 @@ func (s *Space) move(x []float32, i int, offset float64) {
 }
 
 // stepShares moves a row up a slope in L0, by as much as size numbers can move in all, each by its share of the
-// slope (PGD_0 of Croce and Hein 2019, arXiv:1909.05040, section 3.2), and projects.
+// slope (PGD_0 of Croce and Hein 2019, arXiv:1909.05040, section 3.2).
 func (s *Space) stepShares(x, slope []float32, size float64) {
 	s.stepGroups(x, slope)
 	sum := 0.0
@@ -182,7 +180,6 @@ func (s *Space) stepShares(x, slope []float32, size float64) {
 			}
 		})
 	}
-	s.Project(x)
 }
 
 // width is how far number i can move, in its scale; 1 where there is no end, or nowhere to go.
@@ -224,7 +221,7 @@ func (s *Space) randomPixels(r *rand.Rand, x []float32) {
 		if s.Domain.fixed(i) || !(s.Domain.Low[i] < s.Domain.High[i]) {
 			return
 		}
-		p := s.Domain.pixel(i)
+		p := s.Domain.Pixel(i)
 		if of[p] == nil {
 			pixels = append(pixels, p)
 		}

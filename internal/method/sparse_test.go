@@ -90,9 +90,7 @@ func TestSparseProjectionsAreNearest(t *testing.T) {
 func TestL0CountsPixels(t *testing.T) {
 	const channels, pixels = 3, 20
 	d := box(channels*pixels, 0, 1)
-	for i := range channels * pixels {
-		d.Pixels = append(d.Pixels, i%pixels)
-	}
+	d.Image = &method.Image{Channels: channels, Height: 4, Width: pixels / 4}
 	r := rand.New(rand.NewPCG(5, 5))
 	s := &method.Space{Domain: d, Norm: method.L0, Eps: 4, Clean: slices.Repeat([]float32{0.5}, channels*pixels)}
 	slope, x := make([]float32, len(s.Clean)), slices.Clone(s.Clean)

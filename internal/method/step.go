@@ -8,16 +8,25 @@ import (
 
 // Step moves a row up a slope by size, in the domain's scale, and projects it: the
 // steepest ascent in the norm. For Linf every number moves by size, for L2 all
-// together do; for L1 and L0 see stepSlide and stepShares. A whole number moves by at least 1 where it moves at all, in L2 that
+// together do; for L1, L0 and Cost see stepSlide, stepShares and stepCost. A whole number moves by at least 1 where it moves at all, in L2 that
 // with the longest step of those that Eps lets move. Groups take the categories of the greatest gain
 // to first order (HotFlip: Ebrahimi et al. 2018, arXiv:1712.06751, section 3), as many of them as may change.
 func (s *Space) Step(x, slope []float32, size float64) {
+	s.Move(x, slope, size)
+	s.Project(x)
+}
+
+// Move is a step without the projection.
+func (s *Space) Move(x, slope []float32, size float64) {
 	switch s.Norm {
 	case L1:
 		s.stepSlide(x, slope, size)
 		return
 	case L0:
 		s.stepShares(x, slope, size)
+		return
+	case Cost:
+		s.stepCost(x, slope, size)
 		return
 	}
 	s.stepGroups(x, slope)
@@ -45,7 +54,6 @@ func (s *Space) Step(x, slope []float32, size float64) {
 		}
 		x[i] = float32(min(max(float64(x[i])+by, -math.MaxFloat32), math.MaxFloat32))
 	})
-	s.Project(x)
 }
 
 // steepness is the length of the slope, and the whole number along which it is
@@ -93,7 +101,7 @@ func (s *Space) stepGroups(x, slope []float32) {
 	s.choose(x, changes)
 }
 
-// Random draws a row uniformly from the norm's ball and the limits, and projects it.
+// Random draws a row uniformly from the norm's ball and the limits, of Cost from the limits alone, and projects it.
 // Whole numbers are drawn among the whole ones. As many groups as may change, drawn
 // from all, take a category drawn from theirs.
 func (s *Space) Random(r *rand.Rand, x []float32) {
@@ -101,7 +109,7 @@ func (s *Space) Random(r *rand.Rand, x []float32) {
 	switch s.Norm {
 	case Patch:
 		s.randomPatch(r, x)
-	case Linf:
+	case Linf, Cost:
 		s.Domain.plain(func(i int) { x[i] = s.randomBetween(r, i) })
 	case L2:
 		s.randomInBall(r, x)
@@ -111,7 +119,11 @@ func (s *Space) Random(r *rand.Rand, x []float32) {
 		s.randomPixels(r, x)
 	}
 	groups := s.Domain.Groups
-	for _, k := range r.Perm(len(groups))[:min(len(groups), max(s.Groups, 0))] {
+	most := s.Groups
+	if s.Norm == Cost { // any number of them, while they can be paid
+		most = r.IntN(len(groups) + 1)
+	}
+	for _, k := range r.Perm(len(groups))[:min(len(groups), max(most, 0))] {
 		g := groups[k]
 		clear(x[g.Start:g.End])
 		x[g.Start+r.IntN(g.End-g.Start)] = 1

@@ -17,6 +17,7 @@ import (
 	"assay/internal/model"
 	"assay/internal/model/remote"
 	"assay/internal/system"
+	"assay/internal/trees"
 	"assay/onnx"
 )
 
@@ -193,7 +194,11 @@ func (t *Tester) openLocal(ctx context.Context, p *prepared, m *system.Model) (*
 	p.description = first.Description
 	if p.battery.Attacker.Access == assay.Gradients && first.NoGradient != nil && first.Surrogate == nil && !first.Hidden() {
 		p.battery.Attacker.Access = assay.Scores
-		p.remarks = append(p.remarks, fmt.Sprintf("the attacker has the model, and nobody could follow its gradients, as it has none (%v): the methods for scores are used", first.NoGradient))
+		if p.battery.Trees, p.battery.TreesOf = readTrees(graph), readTrees; p.battery.Trees != nil {
+			p.remarks = append(p.remarks, "the attacker has the model, which consists of decision trees: beside the methods for scores, those that read the trees are used, of which one is exact")
+		} else {
+			p.remarks = append(p.remarks, fmt.Sprintf("the attacker has the model, and nobody could follow its gradients, as it has none (%v): the methods for scores are used", first.NoGradient))
+		}
 	}
 	p.limitAccess()
 	p.open = func(ctx context.Context) (method.Target, func(), error) {
@@ -205,6 +210,15 @@ func (t *Tester) openLocal(ctx context.Context, p *prepared, m *system.Model) (*
 	}
 	p.keep(opened{first.Target, first.Close})
 	return schema, nil
+}
+
+// readTrees gives the methods for trees where a model consists of them.
+func readTrees(m *onnx.Model) []method.Method {
+	e, err := trees.Read(m)
+	if err != nil {
+		return nil
+	}
+	return []method.Method{trees.Leaves{Ensemble: e, Starts: 20}, trees.Exact{Ensemble: e, Work: 2_000_000}}
 }
 
 // openRemote opens an endpoint. It has no gradients, and no second session: what confirms is

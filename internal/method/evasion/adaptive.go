@@ -24,7 +24,8 @@ func (m BPDA) Describe() method.Description {
 func Adaptive(t method.Target, methods []method.Method) []method.Method {
 	var list []method.Method
 	for _, m := range methods {
-		gradients := m.Describe().Access == assay.Gradients
+		d := m.Describe()
+		gradients := d.Access == assay.Gradients && !d.Reads
 		if !gradients || t.Gradient != nil {
 			list = append(list, m)
 		}

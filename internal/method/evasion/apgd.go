@@ -127,6 +127,8 @@ type ascent struct {
 	now         method.Gradient // at x
 	best        []float32       // the point of the greatest loss
 	bestAt      method.Gradient
+
+	constrained bool // relations are kept as CAPGD keeps them
 }
 
 // climb searches from x, by so many steps.
@@ -171,8 +173,14 @@ func schedule(steps int) (at []int) {
 // step goes one step on (the third and fourth line of the loop in Algorithm 1).
 func (a *ascent) step(ctx context.Context, size float64) (err error) {
 	s := a.unit.Space()
-	z := slices.Clone(a.x)
-	s.Step(z, finite(a.now.Slope), size)
+	z, slope, settle := slices.Clone(a.x), finite(a.now.Slope), s.Project
+	if a.constrained {
+		settle = s.Repair
+		slope = slices.Clone(slope)
+		s.Tangent(z, slope)
+	}
+	s.Move(z, slope, size)
+	settle(z)
 	whole := func(j int) bool { return s.Domain.Integer != nil && s.Domain.Integer[j] }
 	x := make([]float32, len(z))
 	for j, v := range z {
@@ -184,7 +192,7 @@ func (a *ascent) step(ctx context.Context, size float64) (err error) {
 	for _, g := range s.Domain.Groups {
 		copy(x[g.Start:g.End], z[g.Start:g.End])
 	}
-	s.Project(x)
+	settle(x)
 	a.previous, a.x = a.x, x
 	if a.now, err = a.gradient(ctx); err == nil && a.now.Loss > a.bestAt.Loss {
 		a.best, a.bestAt = a.x, a.now

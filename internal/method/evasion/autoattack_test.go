@@ -264,7 +264,7 @@ func TestAutoAttackOnDigits(t *testing.T) {
 		}
 
 		clear(broken)
-		ensemble := evasion.AutoAttack(norm, o.Shape, o.Layout)
+		ensemble := evasion.AutoAttack(norm)
 		right, worst, early := 0, 0, run(t, o.Target, a, inputs, method.Options{Seed: 1, UntilBroken: true}, ensemble...)
 		for i, r := range run(t, o.Target, a, inputs, method.Options{Seed: 1}, ensemble...) {
 			count([]method.Result{r})

@@ -35,6 +35,13 @@ type Battery struct {
 	Shape    []int64      // of one row of the model
 	Layout   model.Layout // of its values
 
+	// Trees are the methods that read the trees which the model consists of, for an attacker who has its file; none
+	// where it is no such model.
+	Trees []method.Method
+
+	// TreesOf gives the same methods for another model of trees, that of the controls.
+	TreesOf func(m *onnx.Model) []method.Method
+
 	// Open makes a target of a model by the same means as the target under attack, without domain and pool;
 	// the function that it gives closes it. The controls attack a linear model with it.
 	Open func(ctx context.Context, m *onnx.Model) (method.Target, func(), error)
@@ -42,11 +49,12 @@ type Battery struct {
 
 // Defaults gives the methods of a battery for what an attacker gets to see and the norm, the most
 // directed last: an attacker with gradients also tries what needs none, since a model may hide them.
-func Defaults(access assay.Access, norm method.Norm, e Effort, shape []int64, layout model.Layout) []method.Method {
+func Defaults(access assay.Access, norm method.Norm, e Effort) []method.Method {
 	list := []method.Method{Noise{Draws: e.Draws}}
 	for _, m := range []method.Method{
 		HopSkipJump{Queries: e.Queries, Draws: 100},
-		Square{Queries: e.Queries, Share: 0.8, Shape: shape, Layout: layout},
+		Square{Queries: e.Queries, Share: 0.8},
+		SparseRS{Queries: e.Queries, Share: 0.3}, // in L0, where Square cannot search
 		FGSM{},
 	} {
 		if d := m.Describe(); access.Includes(d.Access) && d.In(norm) {
@@ -76,8 +84,8 @@ func directed(access assay.Access, norm method.Norm, e Effort) []method.Method {
 }
 
 // strongest gives the methods that a battery rests on: those that make the most of the access.
-func strongest(access assay.Access, norm method.Norm, e Effort, shape []int64, layout model.Layout) []method.Method {
-	all := Defaults(access, norm, e, shape, layout)
+func strongest(access assay.Access, norm method.Norm, e Effort) []method.Method {
+	all := Defaults(access, norm, e)
 	if list := directed(access, norm, e); len(list) > 0 {
 		return list
 	}
@@ -107,12 +115,15 @@ func (b *Battery) effort() Effort {
 
 // Methods gives the battery's methods for a target.
 func (b *Battery) Methods(t method.Target) []method.Method {
-	return Adaptive(t, Defaults(b.access(t), b.Attacker.Norm, b.effort(), b.Shape, b.Layout))
+	return Adaptive(t, append(Defaults(b.access(t), b.Attacker.Norm, b.effort()), b.tabularMethods(t)...))
 }
 
 // strongest gives those of the target's methods that the battery rests on.
 func (b *Battery) strongest(t method.Target, e Effort) []method.Method {
-	return Adaptive(t, strongest(b.access(t), b.Attacker.Norm, e, b.Shape, b.Layout))
+	if len(b.Trees) > 0 {
+		return b.Trees
+	}
+	return Adaptive(t, strongest(b.access(t), b.Attacker.Norm, e))
 }
 
 // starts is how many gradients of a search are at points where it begins: in L1 Auto-PGD begins three times.
@@ -135,23 +146,29 @@ func (b *Battery) Most(t method.Target) int {
 			most += e.Draws
 		case d.Access != assay.Gradients:
 			most += e.Queries
+		case d.Reads:
+			most += b.within(treeQueries)
 		case !d.Iterative:
 			most += draws + 1
 		default:
-			search := e.Restarts * (e.Steps + starts(d, b.Attacker.Norm)) * draws
-			if b.Attacker.Queries > 0 {
-				search = min(search, b.Attacker.Queries)
-			}
-			most += search
+			most += b.within(e.Restarts * (e.Steps + starts(d, b.Attacker.Norm)) * draws)
 		}
 	}
 	return most
 }
 
+// within is a number of queries, no more than the attacker has.
+func (b *Battery) within(queries int) int {
+	if most := b.Attacker.Queries; most > 0 {
+		return min(queries, most)
+	}
+	return queries
+}
+
 // Observe runs the battery on units. What it gives for a unit depends on the seed and
 // that unit alone, so that units can be observed in any parts and order.
 func (b *Battery) Observe(ctx context.Context, t method.Target, inputs []method.Input, o method.Options) ([]method.Result, error) {
-	results, err := method.Run(ctx, t, b.Attacker, b.Methods(t), inputs, o)
+	results, err := method.Run(ctx, t, b.attacker(), b.Methods(t), inputs, o)
 	if err != nil {
 		return nil, fmt.Errorf("attacking: %w", err)
 	}
@@ -160,7 +177,7 @@ func (b *Battery) Observe(ctx context.Context, t method.Target, inputs []method.
 
 // ObserveStrongest runs on units only what the battery rests on.
 func (b *Battery) ObserveStrongest(ctx context.Context, t method.Target, inputs []method.Input, o method.Options) ([]method.Result, error) {
-	return method.Run(ctx, t, b.Attacker, b.strongest(t, b.effort()), inputs, o)
+	return method.Run(ctx, t, b.attacker(), b.strongest(t, b.effort()), inputs, o)
 }
 
 // Run observes units and runs the controls on the first of them, at most controls.

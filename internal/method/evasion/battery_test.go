@@ -405,7 +405,7 @@ func TestMethodsOnDigits(t *testing.T) {
 	for norm, eps := range map[method.Norm]float64{method.Linf: 1, method.L2: 4} {
 		broken, right := map[string]int{}, 0
 		a := method.Attacker{Access: assay.Gradients, Norm: norm, Eps: eps}
-		methods := evasion.Defaults(assay.Gradients, norm, evasion.Effort{Steps: 40, Restarts: 2, Queries: 2000, Draws: 500}, o.Shape, o.Layout)
+		methods := evasion.Defaults(assay.Gradients, norm, evasion.Effort{Steps: 40, Restarts: 2, Queries: 2000, Draws: 500})
 		results, err := method.Run(context.Background(), o.Target, a, methods, inputs, method.Options{Seed: 1})
 		if err != nil {
 			t.Fatal(err)

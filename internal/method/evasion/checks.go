@@ -44,6 +44,9 @@ func (e *Evidence) Checks() []criteria.Check {
 	if e.Controls == nil {
 		return append(checks, criteria.Check{Name: "positive-control", Detail: "there are no controls"})
 	}
+	if e.Controls.Tree != nil {
+		checks = append(checks, e.knownTree())
+	}
 	return append(checks,
 		e.repeats(), e.iterative(), e.grows(), e.large(), e.whiteBox(), e.converged(), e.gradients(),
 		e.positive(), e.negative(), e.known())

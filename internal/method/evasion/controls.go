@@ -25,6 +25,7 @@ type Controls struct {
 	Doubled *Point  `json:"doubled"`          // the strongest methods with doubled effort at the attacker's eps; nil where queries limit them
 	Slopes  *Slopes `json:"slopes"`           // nil without gradients
 	Known   *Known  `json:"known"`            // nil where none could be made
+	Tree    *Known  `json:"tree,omitempty"`   // the methods for trees on a tree; nil where the model is none
 	None    string  `json:"none,omitempty"`   // why there is no known answer
 }
 
@@ -52,7 +53,7 @@ func (b *Battery) Controls(ctx context.Context, t method.Target, inputs []method
 	if c.Drawn, err = k.drawn(ctx, right); err != nil {
 		return nil, err
 	}
-	if c.Zero, err = k.point(ctx, 0, Adaptive(t, Defaults(b.access(t), b.Attacker.Norm, light, b.Shape, b.Layout)), right); err != nil {
+	if c.Zero, err = k.point(ctx, 0, Adaptive(t, Defaults(b.access(t), b.Attacker.Norm, light)), right); err != nil {
 		return nil, err
 	}
 	if b.Attacker.Eps > 0 {
@@ -64,6 +65,9 @@ func (b *Battery) Controls(ctx context.Context, t method.Target, inputs []method
 		if c.Slopes, err = k.slopes(ctx, right); err != nil {
 			return nil, err
 		}
+	}
+	if c.Tree, err = k.knownTree(ctx, inputs); err != nil {
+		return nil, err
 	}
 	c.Known, err = k.known(ctx, inputs)
 	var none *noAnswer
@@ -143,7 +147,7 @@ func alone(ctx context.Context, t method.Target, x []float32) ([]float64, error)
 
 // point runs methods at an eps.
 func (k *controller) point(ctx context.Context, eps float64, methods []method.Method, inputs []method.Input) (Point, error) {
-	a := k.Attacker
+	a := k.attacker()
 	a.Eps = eps
 	if eps == 0 {
 		a.Groups = 0
@@ -313,7 +317,7 @@ func (k *controller) twin(ctx context.Context, inputs []method.Input) (*twin, er
 
 func (t *twin) attack(ctx context.Context, eps float64) ([]Answer, error) {
 	on := &controller{Battery: t.Battery, target: t.target, options: t.options}
-	p, err := on.point(ctx, eps, Adaptive(t.target, strongest(t.access(t.controller.target), t.Attacker.Norm, t.effort(), t.Shape, t.Layout)), t.inputs)
+	p, err := on.point(ctx, eps, Adaptive(t.target, strongest(t.access(t.controller.target), t.Attacker.Norm, t.effort())), t.inputs)
 	if err != nil {
 		return nil, fmt.Errorf("on the linear model: %w", err)
 	}

@@ -97,7 +97,6 @@ func clouds(n, width, classes int, seed uint64) (*linear.Classifier, method.Targ
 // search and one by decisions come near it in the queries that they have here.
 func TestMethodsAgainstExactAnswer(t *testing.T) {
 	c, target, inputs := clouds(150, 24, 3, 1)
-	shape := []int64{24}
 	for _, norm := range method.Norms() {
 		var limits []float64
 		var right []method.Input
@@ -118,7 +117,7 @@ func TestMethodsAgainstExactAnswer(t *testing.T) {
 		}{
 			{evasion.FGSM{}, 1.2, 0.9},
 			{evasion.PGD{Steps: 40, Step: 2.5 / 40, Restarts: 2, Loss: model.Margin}, 1.02, 0.95},
-			{evasion.Square{Queries: 1000, Share: 0.8, Shape: shape, Layout: model.Tabular}, 1.4, 0.9},
+			{evasion.Square{Queries: 1000, Share: 0.8}, 1.4, 0.9},
 			{evasion.HopSkipJump{Queries: 2000, Draws: 100}, map[method.Norm]float64{method.Linf: 1.3, method.L2: 1.3, method.L1: 1.5}[norm], 0.9},
 		} {
 			if !m.method.Describe().In(norm) {

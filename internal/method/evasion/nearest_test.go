@@ -171,10 +171,7 @@ func TestNearestAlongOneNumber(t *testing.T) {
 func TestSparseRSAgainstExactNumber(t *testing.T) {
 	c, target, inputs := clouds(60, 24, 2, 1)
 	d := *target.Domain
-	d.Fixed, d.Pixels = nil, make([]int, 24)
-	for j := range d.Pixels {
-		d.Pixels[j] = j % 12 // of two channels, one after the other
-	}
+	d.Fixed, d.Image = nil, &method.Image{Channels: 2, Height: 3, Width: 4}
 	target.Domain = &d
 	tested, broken := 0, 0
 	for k := 1; k <= 4; k++ {

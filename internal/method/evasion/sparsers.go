@@ -81,10 +81,7 @@ func newSparse(u method.Unit) *sparse {
 	of := map[int]int{} // places in pixels
 	width := float32(usualWidth(u.Space(), free))
 	for _, j := range free {
-		pixel := j
-		if d.Pixels != nil {
-			pixel = d.Pixels[j]
-		}
+		pixel := d.Pixel(j)
 		at, known := of[pixel]
 		if !known {
 			at = len(s.pixels)

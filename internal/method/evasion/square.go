@@ -8,7 +8,6 @@ import (
 
 	"assay"
 	"assay/internal/method"
-	"assay/internal/model"
 )
 
 // Square is the random search of Andriushchenko et al. (2020, arXiv:1912.00049, Algorithms
@@ -20,16 +19,14 @@ import (
 // proposal is projected onto ball and limits.
 //
 // Departures: proposals are brought into the space, where some numbers may be fixed or whole.
-// On records without an image's shape a square becomes a random set of features of the same
+// On records that are no images a square becomes a random set of features of the same
 // share; each of them has its own sign, as an image's channel has, and a one-hot group in the set
 // becomes another category. Every query is one row: the proposals
 // of one unit depend on each other.
 type Square struct {
-	Queries int          // at most; 5000 in the paper's comparison
-	Share   float64      // of the image that the first squares change, p in the paper: 0 to 1
-	Shrink  int          // queries over which that part shrinks to its least; 0 for Queries
-	Shape   []int64      // of one row
-	Layout  model.Layout // of its values: an image's, or any other for records
+	Queries int     // at most; 5000 in the paper's comparison
+	Share   float64 // of the image that the first squares change, p in the paper: 0 to 1
+	Shrink  int     // queries over which that part shrinks to its least; 0 for Queries
 }
 
 // Describe tells what the method is.
@@ -49,7 +46,7 @@ func (m Square) shrink() int { return cmp.Or(m.Shrink, m.Queries) }
 
 // Perturb searches until it has found an adversarial example or asked all queries.
 func (m Square) Perturb(ctx context.Context, u method.Unit) error {
-	s := newSquares(m, u)
+	s := newSquares(u)
 	best := s.start()
 	margin, err := labelMargin(ctx, u, best)
 	if err != nil {
@@ -74,13 +71,18 @@ func labelMargin(ctx context.Context, u method.Unit, x []float32) (float64, erro
 	if err != nil {
 		return 0, err
 	}
+	return margin(scores, u.Label()), nil
+}
+
+// margin is how far a label is ahead of the best other class.
+func margin(scores []float32, label int) float64 {
 	other := math.Inf(-1)
 	for k, s := range scores {
-		if k != u.Label() {
+		if k != label {
 			other = max(other, float64(s))
 		}
 	}
-	return float64(scores[u.Label()]) - other, nil
+	return float64(scores[label]) - other
 }
 
 // shareAt is by what the share has shrunk at one query of some: halved at fixed parts of the search
@@ -99,16 +101,16 @@ func shareAt(query, queries int) float64 {
 type squares struct {
 	unit  method.Unit
 	space *method.Space
-	grid  *grid   // nil for records
-	free  []int   // of a record: the numbers that may change
-	group []int   // the groups that may change
-	eps   float64 // in units of the scale
+	image *method.Image // nil for records
+	free  []int         // of a record: the numbers that may change
+	group []int         // the groups that may change
+	eps   float64       // in units of the scale
 }
 
-func newSquares(m Square, u method.Unit) *squares {
-	s := &squares{unit: u, space: u.Space(), grid: newGrid(m.Shape, m.Layout), eps: u.Space().Eps}
+func newSquares(u method.Unit) *squares {
+	s := &squares{unit: u, space: u.Space(), image: u.Space().Domain.Image, eps: u.Space().Eps}
 	s.free, s.group = changeable(s.space)
-	if s.grid != nil {
+	if s.image != nil {
 		s.free, s.group = nil, nil
 	}
 	return s
@@ -118,27 +120,27 @@ func newSquares(m Square, u method.Unit) *squares {
 func (s *squares) start() []float32 {
 	delta := make([]float64, len(s.space.Clean))
 	switch {
-	case s.grid == nil:
+	case s.image == nil:
 		for _, j := range s.free {
 			delta[j] = s.sign() * s.eps
 		}
 	case s.space.Norm == method.Linf:
-		for c := range s.grid.channels {
-			for x := range s.grid.width {
+		for c := range s.image.Channels {
+			for x := range s.image.Width {
 				sign := s.sign() * s.eps
-				for y := range s.grid.height {
-					delta[s.grid.at(c, y, x)] = sign
+				for y := range s.image.Height {
+					delta[s.image.At(c, y, x)] = sign
 				}
 			}
 		}
 	default:
-		side := max(min(s.grid.height, s.grid.width)/5, 1)
-		for c := range s.grid.channels {
-			for y := 0; y+side <= s.grid.height; y += side {
-				for x := 0; x+side <= s.grid.width; x += side {
+		side := max(min(s.image.Height, s.image.Width)/5, 1)
+		for c := range s.image.Channels {
+			for y := 0; y+side <= s.image.Height; y += side {
+				for x := 0; x+side <= s.image.Width; x += side {
 					sign := s.sign()
 					for i, v := range s.bumps(side) {
-						delta[s.grid.at(c, y+i/side, x+i%side)] = sign * v
+						delta[s.image.At(c, y+i/side, x+i%side)] = sign * v
 					}
 				}
 			}

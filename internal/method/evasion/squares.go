@@ -5,35 +5,7 @@ import (
 	"slices"
 
 	"assay/internal/method"
-	"assay/internal/model"
 )
-
-// grid is where an image's values are in a row.
-type grid struct {
-	channels, height, width int
-	last                    bool // channels are
-}
-
-// newGrid gives nil for what is no image.
-func newGrid(shape []int64, layout model.Layout) *grid {
-	if len(shape) != 3 {
-		return nil
-	}
-	switch layout {
-	case model.NCHW:
-		return &grid{int(shape[0]), int(shape[1]), int(shape[2]), false}
-	case model.NHWC:
-		return &grid{int(shape[2]), int(shape[0]), int(shape[1]), true}
-	}
-	return nil
-}
-
-func (g *grid) at(c, y, x int) int {
-	if g.last {
-		return (y*g.width+x)*g.channels + c
-	}
-	return (c*g.height+y)*g.width + x
-}
 
 // window is what one sign changes: numbers in the same order as their bumps, and for L2
 // the numbers whose length they take.
@@ -47,23 +19,23 @@ func (w *window) has(j int) bool { return slices.Contains(w.first, j) }
 // windows draws the part of a row that a proposal changes, a share of it.
 func (s *squares) windows(share float64) []window {
 	r := s.unit.Rand()
-	if s.grid == nil {
+	if s.image == nil {
 		return s.features(share)
 	}
-	g := s.grid
-	side := int(math.Round(math.Sqrt(share * float64(g.height*g.width))))
+	g := s.image
+	side := int(math.Round(math.Sqrt(share * float64(g.Height*g.Width))))
 	if s.space.Norm != method.Linf {
 		side = max(side, 3) | 1 // odd, and at least 3, as in the authors' program
 	}
-	side = min(max(side, 1), g.height, g.width)
-	y, x := r.IntN(g.height-side+1), r.IntN(g.width-side+1)
-	y2, x2 := r.IntN(g.height-side+1), r.IntN(g.width-side+1)
+	side = min(max(side, 1), g.Height, g.Width)
+	y, x := r.IntN(g.Height-side+1), r.IntN(g.Width-side+1)
+	y2, x2 := r.IntN(g.Height-side+1), r.IntN(g.Width-side+1)
 	bumps := s.bumps(side)
-	out := make([]window, g.channels)
+	out := make([]window, g.Channels)
 	for c := range out {
 		for i := range side * side {
-			out[c].first = append(out[c].first, g.at(c, y+i/side, x+i%side))
-			out[c].second = append(out[c].second, g.at(c, y2+i/side, x2+i%side))
+			out[c].first = append(out[c].first, g.At(c, y+i/side, x+i%side))
+			out[c].second = append(out[c].second, g.At(c, y2+i/side, x2+i%side))
 		}
 		out[c].bumps = bumps
 	}

@@ -37,7 +37,7 @@ func records(weights []float64, bias float64) (method.Target, []method.Input) {
 
 // everything is one method of each kind that there is for a norm.
 func everything(norm method.Norm) []method.Method {
-	return evasion.Defaults(assay.Gradients, norm, evasion.Effort{Steps: 10, Restarts: 2, Queries: 300, Draws: 100}, []int64{7}, model.Tabular)
+	return evasion.Defaults(assay.Gradients, norm, evasion.Effort{Steps: 10, Restarts: 2, Queries: 300, Draws: 100})
 }
 
 // Where the category alone decides, an attacker who may change it succeeds by each method,

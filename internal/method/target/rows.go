@@ -16,7 +16,6 @@ import (
 // Rows is how records of a dataset become rows of a model.
 type Rows struct {
 	image   *method.Image
-	pixels  []int // of an image, as method.PixelsOf
 	order   []int // number i of a row is number order[i] of a record; nil where they are the same
 	classes []int // the model's class of each class of the data
 }
@@ -25,7 +24,7 @@ type Rows struct {
 // height and width, are turned where the model takes channels last. Classes are matched by
 // name, and by their order where the model has no names but numbers.
 func NewRows(schema *dataset.Schema, m model.Description) (*Rows, error) {
-	r := &Rows{image: method.ImageOf(m), pixels: method.PixelsOf(m)}
+	r := &Rows{image: method.ImageOf(m)}
 	have, want := schema.RecordShape(), make([]int, len(m.Shape))
 	for i, d := range m.Shape {
 		want[i] = int(d)
@@ -115,13 +114,14 @@ func (r *Rows) Inputs(d *dataset.Dataset, indices []int) []method.Input {
 func (r *Rows) Domain(d *method.Domain) *method.Domain {
 	if r.order == nil {
 		whole := *d
-		whole.Pixels, whole.Image = r.pixels, r.image
+		whole.Image = r.image
 		return &whole
 	}
 	return &method.Domain{ // images have neither groups nor relations
-		Pixels: r.pixels, Image: r.image,
-		Low: arranged(r.order, d.Low), High: arranged(r.order, d.High), Scale: arranged(r.order, d.Scale),
+		Image: r.image,
+		Low:   arranged(r.order, d.Low), High: arranged(r.order, d.High), Scale: arranged(r.order, d.Scale),
 		Fixed: arranged(r.order, d.Fixed), Integer: arranged(r.order, d.Integer),
+		Monotone: arranged(r.order, d.Monotone), Cost: arranged(r.order, d.Cost),
 	}
 }
 

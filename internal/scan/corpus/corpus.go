@@ -5,9 +5,12 @@ package corpus
 
 import (
 	"archive/tar"
+	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"slices"
+	"strings"
 
 	"assay/internal/scan"
 )
@@ -21,10 +24,12 @@ type Case struct {
 	Payload bool   // another scanner than the format's own decides
 }
 
-// All gives all cases.
+// All gives all cases, by name.
 func All() []Case {
-	return slices.Concat(Pickles(), Zip(), Tar(), Compressed(), Safetensors(), GGUF(), Numpy(), ONNX(), TensorFlow(), JSON(), Code(), Polyglots(), HDF5(), TFLite(), XML(), Trees(),
+	all := slices.Concat(Pickles(), Zip(), Tar(), Compressed(), Safetensors(), GGUF(), Numpy(), ONNX(), TensorFlow(), JSON(), Code(), Polyglots(), HDF5(), TFLite(), XML(), Trees(),
 		CatBoost(), RData(), CoreML(), Paddle(), Executables(), YAML(), Skops(), SevenZip(), SavedModel())
+	slices.SortFunc(all, func(a, b Case) int { return cmp.Or(strings.Compare(a.Name, b.Name), bytes.Compare(a.Data, b.Data)) })
+	return all
 }
 
 // Polyglots gives files that are two formats at once, both of them harmless.

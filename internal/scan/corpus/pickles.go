@@ -162,6 +162,14 @@ func crafted() map[string][]byte {
 	out["joblib-object-array"] = join(p.Bytes(), evil, []byte("."))
 	p = NewStream(3)
 	JoblibArray(p, "f8", 4)
+	// What the state says of a dtype goes over what it is called by: elements are smaller, or objects.
+	system3 := Evil(3, "os", "system", "echo pwned")
+	smaller := NewStream(3)
+	joblibArray(smaller, 4, func() { smaller.dtype("S40", 1, 0) })
+	out["joblib-size-in-the-state"] = join(smaller.Bytes(), make([]byte, 4), system3, make([]byte, 160), []byte("."))
+	objects := NewStream(3)
+	joblibArray(objects, 4, func() { objects.dtype("f8", -1, 63) })
+	out["joblib-objects-in-the-state"] = join(objects.Bytes(), evil, make([]byte, 32), []byte("."))
 	out["joblib-after-the-array"] = join(p.Bytes(), make([]byte, 32), NewStream(3).Global("os", "system").Call(func() {}).Bytes(), []byte("."))
 	return out
 }
@@ -186,9 +194,15 @@ func LegacyTorch(more func(p *Stream)) []byte {
 
 // JoblibArray writes an array as joblib does, up to where its bytes follow.
 func JoblibArray(p *Stream, dtype string, n int) {
+	joblibArray(p, n, func() { p.Dtype(dtype) })
+}
+
+func joblibArray(p *Stream, n int, dtype func()) {
 	p.Object("joblib.numpy_pickle", "NumpyArrayWrapper", func() {
 		p.Text("subclass").Global("numpy", "ndarray").Text("shape").Tuple(func() { p.Int(n) }).Text("order").Text("C").
-			Text("dtype").Dtype(dtype).Text("allow_mmap").Op('\x88')
+			Text("dtype")
+		dtype()
+		p.Text("allow_mmap").Op('\x88')
 	})
 }
 
@@ -212,6 +226,9 @@ func harmlessPickles() []sample {
 	p := NewStream(3)
 	JoblibArray(p, "f8", 4)
 	out = append(out, sample{"joblib", append(append(p.Bytes(), make([]byte, 32)...), '.')})
+	p = NewStream(4)
+	joblibArray(p, 3, func() { p.record(16, "f8") })
+	out = append(out, sample{"joblib-records", append(append(p.Bytes(), make([]byte, 48)...), '.')})
 	p = NewStream(4)
 	JoblibArray(p, "O8", 4)
 	q := NewStream(4)

@@ -133,9 +133,31 @@ func (p *Stream) Object(module, class string, attributes func()) *Stream {
 
 // Dtype writes a numpy.dtype such as f8.
 func (p *Stream) Dtype(code string) *Stream {
+	if code[0] == 'O' {
+		return p.dtype(code, -1, 63)
+	}
+	return p.dtype(code, -1, 0)
+}
+
+// dtype writes a dtype whose state says how many bytes an element has, and with its flags whether it is an object.
+func (p *Stream) dtype(code string, size, flags int) *Stream {
 	p.Global("numpy", "dtype").Call(func() { p.Text(code).Int(0).Int(1) })
 	return p.Build(func() {
-		p.Tuple(func() { p.Int(3).Text("<").Op('N', 'N', 'N').Int(-1).Int(-1).Int(0) })
+		p.Tuple(func() { p.Int(3).Text("<").Op('N', 'N', 'N').Int(size).Int(-1).Int(flags) })
+	})
+}
+
+// record writes the dtype of records of two fields, as that of the nodes of scikit-learn's trees.
+func (p *Stream) record(size int, code string) *Stream {
+	p.Global("numpy", "dtype").Call(func() { p.Text(fmt.Sprint("V", size)).Int(0).Int(1) })
+	return p.Build(func() {
+		p.Tuple(func() {
+			p.Int(3).Text("|").Op('N').Tuple(func() { p.Text("left_child").Text("threshold") })
+			p.Dict(func() {
+				p.Text("left_child").Tuple(func() { p.Dtype("i8").Int(0) }).Text("threshold").Tuple(func() { p.Dtype(code).Int(8) })
+			})
+			p.Int(size).Int(1).Int(16)
+		})
 	})
 }
 

@@ -92,7 +92,19 @@ func torchZip(pickle []byte, more ...Member) []byte {
 }
 
 func torchScript(code string) []byte {
-	return torchZip(HarmlessPickle(), Member{Name: "archive/code/__torch__.py", Data: []byte(code), Method: zip.Deflate}, Member{Name: "archive/constants.pkl", Data: []byte("\x80\x02).")})
+	return torchZip(scripted("__torch__.M"), Member{Name: "archive/code/__torch__.py", Data: []byte(code), Method: zip.Deflate}, Member{Name: "archive/constants.pkl", Data: []byte("\x80\x02).")})
+}
+
+// scripted is the pickle of a TorchScript module: an instance of a class whose code is beside it.
+func scripted(class string) []byte {
+	module, name := class[:strings.LastIndexByte(class, '.')], class[strings.LastIndexByte(class, '.')+1:]
+	p := NewStream(2)
+	p.Global(module, name).Tuple(func() {}).Op('\x81').Build(func() {
+		p.Dict(func() {
+			p.Text("training").Op('\x88').Text("padding").Global("torch.jit._pickle", "build_intlist").Call(func() { p.List(func() { p.Int(0).Int(1) }) })
+		})
+	})
+	return p.Stop()
 }
 
 // Offsets of fields of headers.
@@ -145,6 +157,7 @@ func Zip() []Case {
 		{"zip/torch pickle", torchZip(Pickle()), found, "", true},
 		{"zip/torch pickle beside", torchZip(HarmlessPickle(), Member{Name: "archive/data/evil", Data: Pickle()}), found, "", true},
 		{"zip/torch pickle in version", torchZip(HarmlessPickle(), Member{Name: "archive/extra/version", Data: Pickle()}), found, "", true},
+		{"zip/torchscript object of an extension", torchZip(scripted("__torch__.torch.classes.my.Thing")), undecided, "", true},
 		{"zip/torchscript file", torchScript("def f(x):\n  return torch.from_file(\"/etc/hostname\", True, 10)\n"), found, "torchscript-operator", false},
 		{"zip/torchscript save", torchScript("def f(x):\n  ops.aten.save(x, \"out\")\n"), found, "torchscript-operator", false},
 		{"zip/torchscript image", torchScript("def f(x):\n  ops.image.write_file(\"out\", x)\n"), found, "torchscript-operator", false},

@@ -162,18 +162,21 @@ var reached = []string{"os", "sys", "subprocess", "builtins", "importlib", "shut
 // running the initialisation hold data.
 type pattern struct {
 	modules *regexp.Regexp
+	except  *regexp.Regexp // of the modules; nil for none
 	names   *regexp.Regexp
 	called  bool // their initialisation may run too, with any arguments
 }
 
 func (p pattern) matches(module, name string) bool {
-	return p.names.MatchString(name) && p.modules.MatchString(module)
+	return p.names.MatchString(name) && p.modules.MatchString(module) && (p.except == nil || !p.except.MatchString(module))
 }
 
 var patterns = []pattern{
 	{modules: regexp.MustCompile(`^sklearn\.(base|calibration|cluster|compose|covariance|cross_decomposition|decomposition|discriminant_analysis|dummy|ensemble|feature_extraction|feature_selection|gaussian_process|impute|isotonic|kernel_approximation|kernel_ridge|linear_model|manifold|metrics|mixture|model_selection|multiclass|multioutput|naive_bayes|neighbors|neural_network|pipeline|preprocessing|random_projection|semi_supervised|svm|tree|_loss|utils\._bunch|utils\.deprecation)(\.[a-z_0-9]+)*$`), names: classLike},
 	{modules: regexp.MustCompile(`^scipy\.(sparse|spatial|interpolate)(\.[a-z_0-9]+)*$`), names: regexp.MustCompile(`^(c[sd][cr]_(matrix|array)|(coo|bsr|dia|dok|lil)_(matrix|array)|[A-Za-z]*(Spline|Interpolator|interp1d|BSpline)|cKDTree|KDTree)$`)},
 	{modules: regexp.MustCompile(`^torch\.nn\.(modules|parameter|quantized|intrinsic)(\.[a-z_0-9]+)*$`), names: classLike},
+	// TorchScript's own classes, whose code is beside the pickle; those below torch.classes are of extensions.
+	{modules: regexp.MustCompile(`^__torch__(\.[A-Za-z_0-9]+)*$`), except: regexp.MustCompile(`^__torch__\.torch\.classes(\.|$)`), names: classLike},
 	{modules: regexp.MustCompile(`^torchvision\.models(\.[a-z_0-9]+)*$`), names: classLike},
 	{modules: regexp.MustCompile(`^pandas\.core\.(frame|series|indexes|internals|arrays|dtypes)(\.[a-z_0-9]+)*$`), names: classLike, called: true},
 	{modules: regexp.MustCompile(`^(xgboost\.(core|sklearn)|lightgbm\.(basic|sklearn)|catboost\.core)$`), names: classLike},

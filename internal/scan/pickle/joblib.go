@@ -54,26 +54,98 @@ func stateArrayWrapper(j *judge, _, state value) error {
 	return j.in.skip(count * size)
 }
 
+// stateDtype keeps the state of a numpy.dtype: what it says of size and objects goes over what the
+// dtype was made with (numpy/core/src/multiarray/descriptor.c, arraydescr_setstate).
+func stateDtype(j *judge, target, state value) error {
+	n := j.m.heap.node(target)
+	if n.flags&built != 0 {
+		n.flags |= unsafe // which of two states holds is not followed
+	}
+	j.m.heap.keep(n, []value{state}, 1)
+	return nil
+}
+
+// maxFields is how deep the fields of a dtype may have fields of their own.
+const maxFields = 8
+
+// The places in the state of a numpy.dtype, and the flag that says that elements hold objects.
+const (
+	dtypeSubarray, dtypeFields, dtypeSize, dtypeFlags = 2, 4, 5, 7
+	dtypeLength                                       = 8 // and one more with metadata
+	hasObject                                         = 1
+)
+
 // itemSize gives the bytes of an element of a numpy.dtype, and whether elements are objects.
-func (j *judge) itemSize(dtype value) (size int64, objects, ok bool) {
-	if dtype.kind() != object || j.m.heap.node(dtype).callee.kind() != global || j.imported(j.m.heap.node(dtype).callee).String() != "numpy.dtype" {
+func (j *judge) itemSize(dtype value) (size int64, objects, ok bool) { return j.sizeWithin(dtype, 0) }
+
+func (j *judge) sizeWithin(dtype value, depth int) (size int64, objects, ok bool) {
+	if dtype.kind() != object || depth > maxFields {
 		return 0, false, false
 	}
-	code, _ := j.in.text(j.item(j.m.heap.node(dtype).args, 0))
+	n := j.m.heap.node(dtype)
+	if n.callee.kind() != global || j.imported(n.callee).String() != "numpy.dtype" || n.flags&unsafe != 0 {
+		return 0, false, false
+	}
+	code, _ := j.in.text(j.item(n.args, 0))
 	if code == "" {
 		return 0, false, false
 	}
-	n, err := strconv.ParseInt(code[1:], 10, 32)
+	size, err := strconv.ParseInt(code[1:], 10, 32)
+	plain, sized := false, false // whether the state says the size of elements
 	switch code[0] {
 	case 'O':
-		return 0, true, true
+		plain, err = true, nil
 	case 'U':
-		n *= 4
-	case 'b', 'i', 'u', 'f', 'c', 'S', 'M', 'm':
-	default: // such as V, whose fields may be objects
+		size *= 4
+		sized = true
+	case 'S', 'V':
+		sized = true
+	case 'b', 'i', 'u', 'f', 'c', 'M', 'm':
+		plain = true
+	}
+	if !plain && !sized || err != nil || size < 0 {
 		return 0, false, false
 	}
-	return n, false, err == nil && n >= 0
+	if n.flags&built == 0 {
+		return size, code[0] == 'O', true
+	}
+	state := j.item(dtype, 0)
+	if k := j.count(state); state.kind() != tuple || k != dtypeLength && k != dtypeLength+1 {
+		return 0, false, false
+	}
+	flags, known := j.item(state, dtypeFlags).int()
+	if known && flags&hasObject != 0 {
+		return 0, true, true
+	}
+	if !known || code[0] == 'O' || j.item(state, dtypeSubarray).kind() != none {
+		return 0, false, false
+	}
+	if sized {
+		if size, known = j.item(state, dtypeSize).int(); !known || size < 0 {
+			return 0, false, false
+		}
+	}
+	return size, false, j.plainFields(j.item(state, dtypeFields), depth)
+}
+
+// plainFields reports whether the fields of a dtype are known, and none holds objects.
+func (j *judge) plainFields(fields value, depth int) bool {
+	if fields.kind() == none {
+		return true
+	}
+	if fields.kind() != dict {
+		return false
+	}
+	kept := j.m.heap.kept(fields)
+	if len(kept) != j.count(fields) {
+		return false
+	}
+	for i := 1; i < len(kept); i += 2 {
+		if _, objects, ok := j.sizeWithin(j.item(kept[i], 0), depth+1); objects || !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // inner interprets another stream from here, and goes on after it.

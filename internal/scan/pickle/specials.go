@@ -31,7 +31,7 @@ func makeSpecials() map[string]entry {
 		"_functools partial":                    {verdict: allowed, check: checkPartial, then: thenPartial, state: statePartial},
 		"collections defaultdict":               {verdict: allowed, value: true, check: checkFactory},
 		"_codecs encode":                        {verdict: allowed, check: checkEncode},
-		"numpy dtype":                           {verdict: allowed, value: true, check: checkResult},
+		"numpy dtype":                           {verdict: allowed, value: true, check: checkResult, state: stateDtype},
 		"copyreg __newobj__":                    {verdict: allowed, check: checkNew},
 		"copyreg __newobj_ex__":                 {verdict: allowed, check: checkNew},
 		"copyreg _reconstructor":                {verdict: allowed, check: checkReconstructor},

@@ -44,6 +44,7 @@ torch.storage: UntypedStorage TypedStorage _UntypedStorage _TypedStorage
 torch.serialization: _get_layout
 torch._utils: _rebuild_tensor _rebuild_tensor_v2 _rebuild_tensor_v3 _rebuild_parameter _rebuild_parameter_with_state _rebuild_qtensor _rebuild_sparse_tensor _rebuild_sparse_csr_tensor _rebuild_meta_tensor_no_storage _rebuild_nested_tensor _rebuild_device_tensor_from_numpy _rebuild_device_tensor_from_cpu_tensor
 torch._tensor: Tensor
+torch.jit._pickle: build_boollist build_doublelist build_intlist build_tensorlist
 torch.nn.parameter: Parameter Buffer UninitializedParameter
 torch.nn: Parameter
 torch.nn.modules.activation: ReLU

@@ -18,7 +18,7 @@ func Relaxed(d *method.Domain) *method.Domain {
 			fixed[i] = true
 		}
 	}
-	return &method.Domain{Low: d.Low, High: d.High, Scale: d.Scale, Fixed: fixed, Pixels: d.Pixels}
+	return &method.Domain{Low: d.Low, High: d.High, Scale: d.Scale, Fixed: fixed, Image: d.Image}
 }
 
 // Margin is the largest lead over a class that an attacker within a space can give to
@@ -81,7 +81,7 @@ func (c *Classifier) move(s *method.Space, over, k int) *move {
 	case method.L1:
 		m.pieces = m.numbers()
 	case method.L0:
-		m.pieces = m.pixels(d.Pixels)
+		m.pieces = m.pixels(d)
 	}
 	return m
 }
@@ -115,15 +115,11 @@ func (m *move) numbers() (pieces []piece) {
 }
 
 // pixels are the pieces of L0.
-func (m *move) pixels(of []int) (pieces []piece) {
+func (m *move) pixels(d *method.Domain) (pieces []piece) {
 	gains := make([]float64, len(m.slope))
 	for j, v := range m.slope {
-		p := j
-		if of != nil {
-			p = of[j]
-		}
 		if v != 0 {
-			gains[p] += max(v*m.high[j], v*m.low[j])
+			gains[d.Pixel(j)] += max(v*m.high[j], v*m.low[j])
 		}
 	}
 	slices.SortFunc(gains, func(a, b float64) int { return cmp.Compare(b, a) })
