@@ -23,12 +23,14 @@ func (b *bounder) roughly(magnitude string) string {
 	return b.times(b.add(magnitude, b.number(1)), approximate)
 }
 
+// codomain is what a function's values are within: as the runtime approximates it, which
+// may leave the mathematical one, as Tanh does by an ulp.
 func codomain(n *onnx.Node) (low, high float64, ok bool) {
 	switch n.Op {
 	case "Sigmoid":
-		return 0, 1, true
+		return -approximate, 1 + approximate, true
 	case "Tanh", "Erf":
-		return -1, 1, true
+		return -1 - approximate, 1 + approximate, true
 	}
 	return 0, 0, false
 }

@@ -150,6 +150,9 @@ func TestRuntimeApproximates(t *testing.T) {
 			if d := math.Abs(float64(y) - want[i]); d > approximate/2*(1+math.Abs(want[i])) {
 				t.Fatalf("%s of %v is %v, want %v", op, x[i], y, want[i])
 			}
+			if low, high, ok := codomain(m.Graph.Nodes[0]); ok && !(low <= float64(y) && float64(y) <= high) {
+				t.Fatalf("%s of %v is %v, not within [%v, %v]", op, x[i], y, low, high)
+			}
 		}
 	}
 }
