@@ -11,6 +11,7 @@ var benchmarks = []benchmark{
 	gradientOverForward("cnn5", 2.3, fiveLayers),
 	gradientOverForward("resnet20", 2.3, func() *onnx.Model { return network.ResNet20(3, 32, 32, 10, 1) }),
 	gradientOverForward("transformer4", 3.0, transformer),
+	bounding("cnn5", 6, fiveLayers), // with its dense layer,
 	overhead(),
 	attackStep(),
 	autoAttackSpeed(),

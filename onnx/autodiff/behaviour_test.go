@@ -11,7 +11,7 @@ import (
 
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/autodiff/internal/float64eval"
+	"assay/onnx/internal/float64eval"
 )
 
 // graphOf starts a graph over a vector x of two numbers.

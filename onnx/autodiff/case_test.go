@@ -11,7 +11,7 @@ import (
 
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/autodiff/internal/float64eval"
+	"assay/onnx/internal/float64eval"
 )
 
 // operatorCase is one use of an operator. Inputs x, y, … are of the given shapes and

@@ -19,7 +19,7 @@ import (
 	"assay/internal/model/ort"
 	"assay/internal/realdata"
 	"assay/onnx"
-	"assay/onnx/autodiff/internal/float64eval"
+	"assay/onnx/internal/float64eval"
 )
 
 // TestConformanceGradients checks, on each of ONNX's own backend cases whose

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"assay/internal/model/ort"
-	"assay/onnx/autodiff/internal/float64eval"
+	"assay/onnx/internal/float64eval"
 )
 
 // point evaluates the weighted sums of a model's outputs around one point.

@@ -7,7 +7,7 @@ import (
 
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/autodiff/internal/float64eval"
+	"assay/onnx/internal/float64eval"
 )
 
 // TestNetworks checks, for whole networks, the gradient of the loss with respect to

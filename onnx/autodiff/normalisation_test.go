@@ -9,7 +9,7 @@ import (
 
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/autodiff/internal/float64eval"
+	"assay/onnx/internal/float64eval"
 )
 
 // formed is one node at random inputs, whose shapes the model states or not.

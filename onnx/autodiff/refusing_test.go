@@ -8,7 +8,7 @@ import (
 
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/autodiff/internal/float64eval"
+	"assay/onnx/internal/float64eval"
 )
 
 // The label and the refusal stand together in every loss. In the last example the refusal is ahead of all, and in the

@@ -12,7 +12,7 @@ import (
 
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/autodiff/internal/float64eval"
+	"assay/onnx/internal/float64eval"
 )
 
 // shapeRow is an operator with attributes, to be checked on random shapes.
