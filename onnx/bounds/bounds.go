@@ -10,7 +10,7 @@
 // arXiv:2002.12920).
 //
 // The bounds hold for the function of real numbers that the model stands for and for
-// what a runtime computes of it in float32, in any order of summation; docs/adr/0017
+// what a runtime computes of it in float32, in any order of summation; docs/adr/0016
 // proves it and says what is assumed.
 package bounds
 

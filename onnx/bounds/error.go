@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// What follows bounds the errors of float32 as docs/adr/0017 proves: those of the model's
+// What follows bounds the errors of float32 as docs/adr/0016 proves: those of the model's
 // own run, those of computing its bounds, and those that linear bounds make on their
 // way, which are products of their coefficients with the same magnitudes.
 const (

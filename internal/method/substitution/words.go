@@ -1,6 +1,6 @@
 // Package substitution attacks classifiers of texts: words are replaced by synonyms, or misspelt, within a budget. It
 // has a runner of its own, beside the harness of package method, as a text is no row of numbers
-// (docs/adr/0016-texts-have-their-own-runner.md); its rules are the same. What counts is the text that the model, asked about it alone, takes
+// (docs/adr/0015-texts-have-their-own-runner.md); its rules are the same. What counts is the text that the model, asked about it alone, takes
 // for another class, and that a check apart from the search finds inside the budget.
 package substitution
 
