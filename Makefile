@@ -43,7 +43,7 @@ examples: build
 	bin/assay sign examples/digits/models/hardened.onnx examples/digits/test.csv --key bin/signer.pem
 
 test: $(runtime)
-	go test ./...
+	go test -timeout 20m ./...
 
 # Race detection where it can find something within reason: packages without cgo.
 test-race: $(runtime)
