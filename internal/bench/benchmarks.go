@@ -11,7 +11,7 @@ var benchmarks = []benchmark{
 	gradientOverForward("cnn5", 2.3, fiveLayers),
 	gradientOverForward("resnet20", 2.3, func() *onnx.Model { return network.ResNet20(3, 32, 32, 10, 1) }),
 	gradientOverForward("transformer4", 3.0, transformer),
-	bounding("cnn5", 6, fiveLayers), // with its dense layer,
+	bounding("cnn5", 6, fiveLayers), // five convolutions and a dense layer
 	overhead(),
 	attackStep(),
 	autoAttackSpeed(),
@@ -27,6 +27,7 @@ var benchmarks = []benchmark{
 	scanHeader("safetensors"),
 	scanHeader("gguf"),
 	scanTogether(),
+	signingSpeed(),
 	detection(poisoning.KNN{Search: searching()}, 6),
 	detection(poisoning.SpectralSignatures{}, 1.5),
 	detection(poisoning.Spectre{}, 1.5),
