@@ -19,6 +19,7 @@ type Report struct {
 	work     *work
 	extents  []extent
 	children Status
+	told     map[string]bool // by AddOnce: rules and nodes
 }
 
 // extent is a part of a file, from one offset to before another.
@@ -31,6 +32,25 @@ func (r *Report) Add(f Finding) {
 	}
 	r.work.add(f)
 	r.children = r.children.Worse(f.status())
+}
+
+// mostTold is how many rules and nodes AddOnce remembers.
+const mostTold = 1000
+
+// AddOnce reports a finding, unless the same rule was reported of the same node. Beyond many nodes it
+// reports again rather than leave out, so that nothing hides behind a crowd of others.
+func (r *Report) AddOnce(f Finding) {
+	key := f.Rule + " " + f.Place.Node
+	if r.told[key] {
+		return
+	}
+	if r.told == nil {
+		r.told = map[string]bool{}
+	}
+	if len(r.told) < mostTold {
+		r.told[key] = true
+	}
+	r.Add(f)
 }
 
 // Undecided reports what keeps the file from being decided.

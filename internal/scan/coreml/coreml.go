@@ -75,7 +75,7 @@ func (Scanner) Scan(ctx context.Context, f *scan.File, r *scan.Report) error {
 	if err != nil {
 		return err
 	}
-	w := &walk{ctx: ctx, file: f, report: r, told: map[string]bool{}}
+	w := &walk{ctx: ctx, file: f, report: r}
 	return w.message("model", wire.Open(at, size))
 }
 
@@ -83,14 +83,10 @@ type walk struct {
 	ctx    context.Context
 	file   *scan.File
 	report *scan.Report
-	told   map[string]bool
 }
 
 func (w *walk) tell(rule, subject string, severity scan.Severity, offset int64, message, remedy string) {
-	if key := rule + " " + subject; !w.told[key] && len(w.told) < 1000 {
-		w.told[key] = true
-		w.report.Add(scan.Finding{Rule: rule, Severity: severity, Place: w.file.Place(offset, subject), Message: message, Remedy: remedy})
-	}
+	w.report.AddOnce(scan.Finding{Rule: rule, Severity: severity, Place: w.file.Place(offset, subject), Message: message, Remedy: remedy})
 }
 
 // models are the kinds of model (the oneof Type of Model) that are numbers and names alone.

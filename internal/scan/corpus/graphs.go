@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -86,6 +87,11 @@ func ONNX() []Case {
 			add(scan.Found, rule, name, data)
 		}
 	}
+	var crowd []byte // of nodes that are not known, behind which something known to be harmful hides
+	for i := range 1200 {
+		crowd = append(crowd, onnxNode(fmt.Sprint("Own", i), fmt.Sprint("my.own", i))...)
+	}
+	add(scan.Found, "onnx-operator", "python operator behind a crowd", onnxModel(append(crowd, onnxNode("PyOp", "ai.onnx.contrib")...)))
 	add(scan.Undecided, "onnx-domain", "custom domain", onnxModel(onnxNode("Anything", "my.own")))
 	add(scan.Undecided, "onnx-domain", "contrib domain", onnxModel(onnxNode("StringUpper", "ai.onnx.contrib")))
 	add(scan.Undecided, "onnx-unknown", "field", onnxModel(append(text(99, "?"), relu...)))
@@ -140,6 +146,11 @@ func TensorFlow() []Case {
 	add(scan.Found, "tensorflow-path", "restore from a path", tfConst("path", "model"), tfNode("same", "Identity", text(3, "path")), tfNode("restore", "RestoreV2", text(3, "same:output:0")))
 	add(scan.Found, "tensorflow-path", "save to a joined path", tfConst("path", "/tmp/"), tfNode("join", "StringJoin", text(3, "x"), text(3, "path")), tfNode("save", "SaveV2", text(3, "join")))
 	add(scan.Undecided, "tensorflow-unknown", "unknown", tfNode("y", "MyOwnOp", text(3, "x")))
+	var crowd [][]byte
+	for i := range 1200 {
+		crowd = append(crowd, tfNode("own", fmt.Sprint("MyOwnOp", i), text(3, "x")))
+	}
+	add(scan.Found, "tensorflow-operator", "ReadFile behind a crowd", append(crowd, tfNode("y", "ReadFile", text(3, "x")))...)
 	cut := savedModel(tfGraph(x))
 	return append(out, Case{"tensorflow/cut short", cut[:len(cut)-3], scan.Undecided, "", false}, Case{"tensorflow/field", append(bytes.Clone(cut), text(30, "?")...), scan.Undecided, "tensorflow-unknown", false})
 }

@@ -95,18 +95,11 @@ type walk struct {
 	file   *scan.File
 	report *scan.Report
 	local  map[string]bool // domains and names of the model's own functions
-	told   map[string]int
 }
 
-// tell reports, but the same rule with the same subject only once.
+// tell reports, the same rule with the same subject only once.
 func (w *walk) tell(rule, subject string, severity scan.Severity, offset int64, message, remedy string) {
-	if w.told == nil {
-		w.told = map[string]int{}
-	}
-	if key := rule + " " + subject; w.told[key] == 0 && len(w.told) < 1000 {
-		w.told[key]++
-		w.report.Add(scan.Finding{Rule: rule, Severity: severity, Place: w.file.Place(offset, subject), Message: message, Remedy: remedy})
-	}
+	w.report.AddOnce(scan.Finding{Rule: rule, Severity: severity, Place: w.file.Place(offset, subject), Message: message, Remedy: remedy})
 }
 
 const maxFunctions = 10_000

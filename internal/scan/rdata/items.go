@@ -80,17 +80,13 @@ type reader struct {
 	file      *scan.File
 	report    *scan.Report
 	symbols   []string // by reference; empty for what is no symbol
-	told      map[string]bool
 	depth     int
 	workspace bool // written by save: each object has a name
 }
 
 // tell reports, the same rule with the same subject only once.
 func (v *reader) tell(rule, subject string, severity scan.Severity, message, remedy string) {
-	if key := rule + " " + subject; !v.told[key] && len(v.told) < 1000 {
-		v.told[key] = true
-		v.report.Add(scan.Finding{Rule: rule, Severity: severity, Place: v.file.Place(v.at, subject), Message: message, Remedy: remedy})
-	}
+	v.report.AddOnce(scan.Finding{Rule: rule, Severity: severity, Place: v.file.Place(v.at, subject), Message: message, Remedy: remedy})
 }
 
 const remedy = "Do not load it; have its numbers saved as CSV, Parquet or safetensors."

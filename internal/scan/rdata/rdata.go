@@ -88,7 +88,7 @@ func (Scanner) Scan(ctx context.Context, f *scan.File, r *scan.Report) error {
 	if !ok {
 		return errors.New("it does not begin as it did")
 	}
-	v := &reader{input: input{in: in, form: kind}, ctx: ctx, file: f, report: r, told: map[string]bool{}}
+	v := &reader{input: input{in: in, form: kind}, ctx: ctx, file: f, report: r}
 	v.skip(int64(skip + 2))
 	v.header()
 	v.workspace = workspace

@@ -94,21 +94,17 @@ func (Scanner) Scan(ctx context.Context, f *scan.File, r *scan.Report) error {
 	if err != nil {
 		return err
 	}
-	w := &walk{file: f, report: r, told: map[string]bool{}}
+	w := &walk{file: f, report: r}
 	return w.message(kindOf([]byte(head)), m)
 }
 
 type walk struct {
 	file   *scan.File
 	report *scan.Report
-	told   map[string]bool
 }
 
 func (w *walk) tell(rule, subject string, severity scan.Severity, offset int64, message, remedy string) {
-	if key := rule + " " + subject; !w.told[key] && len(w.told) < 1000 {
-		w.told[key] = true
-		w.report.Add(scan.Finding{Rule: rule, Severity: severity, Place: w.file.Place(offset, subject), Message: message, Remedy: remedy})
-	}
+	w.report.AddOnce(scan.Finding{Rule: rule, Severity: severity, Place: w.file.Place(offset, subject), Message: message, Remedy: remedy})
 }
 
 // messages are the fields of each message: the message that a field is, "" for what is not

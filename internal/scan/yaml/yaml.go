@@ -73,7 +73,7 @@ func (Scanner) Scan(ctx context.Context, f *scan.File, r *scan.Report) error {
 	}
 	defer content.Close()
 	in := bufio.NewReaderSize(content, 64<<10)
-	j := &judge{file: f, report: r, told: map[string]bool{}}
+	j := &judge{file: f, report: r}
 	for offset := int64(0); ; {
 		line, err := read(in)
 		if errors.Is(err, errLong) || bytes.ContainsFunc(line, func(c rune) bool { return c < ' ' && c != '\t' && c != '\r' && c != '\n' && c != '\f' }) {
@@ -110,14 +110,10 @@ func read(in *bufio.Reader) ([]byte, error) {
 type judge struct {
 	file   *scan.File
 	report *scan.Report
-	told   map[string]bool
 }
 
 func (j *judge) tell(rule, subject string, severity scan.Severity, offset int64, message, remedy string) {
-	if key := rule + " " + subject; !j.told[key] && len(j.told) < 1000 {
-		j.told[key] = true
-		j.report.Add(scan.Finding{Rule: rule, Severity: severity, Place: j.file.Place(offset, subject), Message: message, Remedy: remedy})
-	}
+	j.report.AddOnce(scan.Finding{Rule: rule, Severity: severity, Place: j.file.Place(offset, subject), Message: message, Remedy: remedy})
 }
 
 var (
