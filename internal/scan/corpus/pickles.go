@@ -166,6 +166,11 @@ func crafted() map[string][]byte {
 	system3 := Evil(3, "os", "system", "echo pwned")
 	smaller := NewStream(3)
 	joblibArray(smaller, 4, func() { smaller.dtype("S40", 1, 0) })
+	crowd := NewStream(4)
+	for i := range 5000 {
+		crowd.Global("mine", fmt.Sprint("thing", i)).Op('0')
+	}
+	out["behind-a-crowd"] = join(crowd.Global("os", "system").Call(func() { crowd.Text("echo pwned") }).Stop())
 	out["joblib-size-in-the-state"] = join(smaller.Bytes(), make([]byte, 4), system3, make([]byte, 160), []byte("."))
 	objects := NewStream(3)
 	joblibArray(objects, 4, func() { objects.dtype("f8", -1, 63) })

@@ -110,7 +110,9 @@ func (j *judge) global(module, name, op string) value {
 		return make1(global, uint64(i))
 	}
 	e := find(module, name)
-	if len(module) > maxName || len(name) > maxName || len(j.globals) >= maxGlobals/16 {
+	// Of many, those that are known to do harm are told apart still: nothing hides behind a crowd.
+	full := len(j.globals) >= maxGlobals/16 && e.verdict != dangerous && e.verdict != library || len(j.globals) >= maxGlobals
+	if len(module) > maxName || len(name) > maxName || full {
 		e, module, name = unlisted, cut(module), cut(name)
 		if key = "\x00"; j.index[key] > 0 {
 			return make1(global, uint64(j.index[key]))
