@@ -225,7 +225,7 @@ func (p page) proposal(c *catalog.Catalog, d proposal) error {
 	for _, m := range d.Modalities {
 		modalities = append(modalities, string(m))
 	}
-	p.line("\nProposed at %s risk, for %s data", d.Level, strings.Join(modalities, " and "))
+	p.line("\nProposed at %s risk, for %s data", d.Level, strings.Join(modalities, ", "))
 	p.text("  criterion  ", d.Criterion.String())
 	p.text("  plan       ", d.Plan.String())
 	for i, cost := range d.Criterion.Costs {
@@ -253,10 +253,14 @@ func reach(c *catalog.Catalog, d proposal) (string, error) {
 	var within []string
 	for _, m := range d.Modalities {
 		for _, w := range a.Within(m) {
-			within = append(within, fmt.Sprintf("%s eps %g (%s)", w.Norm, w.Eps, m))
+			of := "the range"
+			if m == assay.Text {
+				of = "the words"
+			}
+			within = append(within, fmt.Sprintf("%s eps %g of %s (%s)", w.Norm, w.Eps, of, m))
 		}
 	}
-	return fmt.Sprintf("%s: %s Sees %s, asks up to %d times a unit, changes it within %s of the range.", a.ID, a.Text, a.Access, a.Queries, strings.Join(within, ", ")), nil
+	return fmt.Sprintf("%s: %s Sees %s, asks up to %d times a unit, changes it within %s.", a.ID, a.Text, a.Access, a.Queries, strings.Join(within, ", ")), nil
 }
 
 // ids prints ids by catalogue.

@@ -64,7 +64,7 @@ type Attacker struct {
 	Access  assay.Access `json:"access,omitempty"` // with all else empty where files are changed, and no inputs
 	Norm    string       `json:"norm"`
 	Eps     float64      `json:"eps"`
-	Unit    string       `json:"unit"`              // of eps: raw, range or std
+	Unit    string       `json:"unit"`              // of eps: raw, range or std; share of a text's words
 	Groups  int          `json:"groups,omitempty"`  // how many categorical features may change
 	Queries int          `json:"queries,omitempty"` // per unit and method; 0 for no limit
 }

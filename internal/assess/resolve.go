@@ -213,6 +213,9 @@ func (r *resolver) attacker(g *system.Goal, base *catalog.Attacker) (Attacker, e
 	if within := base.Within(r.system.About.Modality); len(within) > 0 {
 		a.Norm, a.Eps = within[0].Norm, within[0].Eps
 	}
+	if a.Norm == string(system.Words) {
+		a.Unit = "share"
+	}
 	if own == nil {
 		return a, nil
 	}

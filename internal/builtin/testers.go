@@ -5,7 +5,6 @@ import (
 
 	"assay"
 	"assay/internal/assess"
-	"assay/internal/assess/robustness"
 	"assay/internal/assess/supplychain"
 	"assay/internal/scan/formats"
 	"assay/internal/system"
@@ -14,9 +13,9 @@ import (
 // Testers gives what tests goals, by vulnerability. The function that it gives frees
 // the models that they opened. Without a system they judge records alone. Now is when certificates must be valid.
 func Testers(s *system.System, library string, now func() time.Time) (map[assay.Vulnerability]assess.Tester, func()) {
-	evasion := robustness.New(s, library)
+	evasion := newEvasionTester(s, library)
 	return map[assay.Vulnerability]assess.Tester{
 		assay.Evasion:        evasion,
 		assay.ModelPoisoning: supplychain.New(s, formats.All(), now),
-	}, evasion.Close
+	}, evasion.close
 }

@@ -22,10 +22,10 @@ type Attacker struct {
 }
 
 // Perturbation is how far an attacker can change an input. Eps is a share of what a
-// number can be: of a pixel's full range, or of a feature's range in the schema; in L0 it is how many may change.
+// number can be: of a pixel's full range, or of a feature's range in the schema; in L0 it is how many may change, of a text the share of its words.
 type Perturbation struct {
 	Modality assay.Modality `yaml:"modality" json:"modality"`
-	Norm     string         `yaml:"norm" json:"norm"` // Linf, L2, L1 or L0
+	Norm     string         `yaml:"norm" json:"norm"` // Linf, L2, L1, L0 or words
 	Eps      float64        `yaml:"eps" json:"eps"`
 }
 

@@ -95,6 +95,8 @@ type Model struct {
 	Output model.Output `yaml:"output"`
 	// Classes names the classes, in the order of the scores.
 	Classes []string `yaml:"classes"`
+	// Tokenizer makes the numbers that a model of texts takes.
+	Tokenizer *Tokenizer `yaml:"tokenizer" json:",omitempty"`
 	// Detector is a detector in a file of its own, which refuses some of the model's inputs. It is attacked with the model, as one.
 	Detector *Detector `yaml:"detector" json:",omitempty"`
 	// Training says how the model was trained, such as a command.
@@ -105,6 +107,14 @@ type Model struct {
 	Supplier string `yaml:"supplier"`
 	// Signature says who vouches for the file.
 	Signature *Signature `yaml:"signature"`
+}
+
+// Tokenizer makes numbers of tokens of texts.
+type Tokenizer struct {
+	// File is a tokenizer.json, a vocab.txt, or a YAML file of an endpoint.
+	File string `yaml:"file" check:"required"`
+	// Length is how many tokens a text is cut to; what tokenizer or model say if it is left out, else 512.
+	Length int `yaml:"length" check:"min=0 max=65536"`
 }
 
 // Detector is a detector that takes what the model takes, and gives each row a score: above a threshold the input is refused.
@@ -164,6 +174,10 @@ type Data struct {
 	File string `yaml:"file" check:"required"`
 	// Label is the column or array with the label.
 	Label string `yaml:"label"`
+	// Text is the column with the texts, of data of texts.
+	Text string `yaml:"text" json:",omitempty"`
+	// Substitutions are what an attacker may put in the place of a word.
+	Substitutions *Substitutions `yaml:"substitutions" json:",omitempty"`
 	// Labels is a file of labels beside the data (IDX or NPY).
 	Labels string `yaml:"labels"`
 	// Role says what the data are used for; test if it is left out.
@@ -180,6 +194,22 @@ type Data struct {
 	Supplier string `yaml:"supplier"`
 	// Signature says who vouches for the data.
 	Signature *Signature `yaml:"signature"`
+}
+
+// Substitutions are the words that may stand for others without changing what a text says, and how words may be misspelt.
+type Substitutions struct {
+	// Synonyms is a file with a line "word: one, another" for each word, or a JSON object of lists.
+	Synonyms string `yaml:"synonyms"`
+	// Embeddings is a file of words' vectors in GloVe's text form: words that are near are synonyms too.
+	Embeddings string `yaml:"embeddings"`
+	// Cosine is the least cosine of near vectors; 0.7 if it is left out.
+	Cosine float64 `yaml:"cosine" check:"above=0 max=1"`
+	// Neighbours is how many near vectors a word has at most; 10 if it is left out.
+	Neighbours int `yaml:"neighbours" check:"min=1 max=1000"`
+	// Edits is by how many characters a word may be misspelt.
+	Edits int `yaml:"edits" check:"min=0 max=8"`
+	// Protect is a file of words that stay, one a line.
+	Protect string `yaml:"protect"`
 }
 
 // Schema is a schema in a file of its own, or written in place.
