@@ -303,19 +303,7 @@ func (f *gateFlags) sourcesOf(ctx context.Context, path string, d *dataset.Datas
 	if f.state.Policy.Column == "" {
 		return nil, nil
 	}
-	texts, err := dataset.LoadTexts(ctx, path, f.state.Policy.Column, f.state.Policy.Column)
-	if err != nil {
-		return nil, fmt.Errorf("the records' sources: %w", err)
-	}
-	of := map[int64]string{}
-	for i, number := range texts.Number {
-		of[number] = texts.Texts[i]
-	}
-	sources := make([]string, d.Len())
-	for i, number := range d.Number {
-		sources[i] = of[number]
-	}
-	return sources, nil
+	return gate.Sources(ctx, path, f.state.Policy.Column, d)
 }
 
 // end writes the new state where all is well, and prints what was found.
