@@ -15,6 +15,7 @@ import (
 	"assay/internal/method/target"
 	"assay/internal/model"
 	"assay/internal/model/ort"
+	"assay/internal/origin"
 	"assay/internal/solution/dpa"
 	"assay/internal/solution/rewrite"
 	"assay/internal/train"
@@ -57,6 +58,7 @@ columns, categories and classes are fixed. The records to test on must not be po
 // voting is the result, as printed.
 type voting struct {
 	Data     string         `json:"data"`
+	Origin   *origin.Report `json:"origin,omitempty"` // of the data, where that was demanded
 	Shape    []int          `json:"shape"`
 	Classes  []string       `json:"classes"`
 	Examples map[string]int `json:"examples"`
@@ -96,6 +98,10 @@ func (f *dpaFlags) run(ctx context.Context, u *ui) error {
 	}
 	started := time.Now()
 	f.options.Seed = f.parts.seed
+	verified, err := f.origin(ctx)
+	if err != nil {
+		return err
+	}
 	parts, err := f.parts.read(ctx, nil)
 	if err != nil {
 		return err
@@ -104,7 +110,8 @@ func (f *dpaFlags) run(ctx context.Context, u *ui) error {
 		return err
 	}
 	out := &voting{
-		Data: f.parts.data.path, Shape: parts.training.Shape, Classes: parts.schema.Label.Classes, Examples: parts.sizes(), Arch: f.arch, Out: f.out,
+		Origin: verified,
+		Data:   f.parts.data.path, Shape: parts.training.Shape, Classes: parts.schema.Label.Classes, Examples: parts.sizes(), Arch: f.arch, Out: f.out,
 		hardening: newHardening("dpa", fmt.Sprintf("the vote of %d networks, each trained on the records whose hash is its own", f.partitions)),
 	}
 	out.Smallest = parts.training.Len()
@@ -126,6 +133,9 @@ func (f *dpaFlags) run(ctx context.Context, u *ui) error {
 		return u.json(out)
 	}
 	u.row("data", "%s: examples of shape %v, %d classes", out.Data, out.Shape, len(out.Classes))
+	if out.Origin != nil {
+		u.row("origin", "%s", originText(out.Origin))
+	}
 	u.row("partitions", "%d of %d to %d records, %s", f.partitions, out.Smallest, out.Largest, f.arch)
 	u.row("hardened", "%s", out.Hardened)
 	u.hardened(out.hardening)

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	"assay/internal/dataset"
 )
@@ -107,6 +109,33 @@ func SharesOf(count map[string]int, allowed map[string]float64) []Share {
 		out = append(out, Share{name, count[name], float64(count[name]) / float64(all), limit, known})
 	}
 	return out
+}
+
+// ReadLimits reads the sources that are allowed with the largest part that each may give, such as north=0.5. There are none for no text.
+func ReadLimits(texts []string) (map[string]float64, error) {
+	if len(texts) == 0 {
+		return nil, nil
+	}
+	limits := map[string]float64{}
+	for _, text := range texts {
+		at := strings.LastIndexByte(text, '=')
+		part, err := strconv.ParseFloat(text[at+1:], 64)
+		if at < 1 || err != nil {
+			return nil, fmt.Errorf("the source %s: give a name and a part, such as north=0.5", text)
+		}
+		limits[text[:at]] = part
+	}
+	return limits, checkLimits(limits)
+}
+
+// checkLimits reports a part that no source can be held to.
+func checkLimits(limits map[string]float64) error {
+	for _, name := range slices.Sorted(maps.Keys(limits)) {
+		if v := limits[name]; !(v > 0 && v <= 1) {
+			return fmt.Errorf("the source %q may give the part %g of the records: give a number above 0, and at most 1", name, v)
+		}
+	}
+	return nil
 }
 
 // Sources reads the source of each record of a dataset from a column of the table that it was read from.

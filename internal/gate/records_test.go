@@ -96,3 +96,18 @@ func TestSourcesFollowTheRecordsNumbers(t *testing.T) {
 		t.Error("a column that is not there is no error")
 	}
 }
+
+func TestReadLimits(t *testing.T) {
+	got, err := ReadLimits([]string{"north=0.5", "a=b=1"})
+	if err != nil || len(got) != 2 || got["north"] != 0.5 || got["a=b"] != 1 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err := ReadLimits(nil); got != nil || err != nil {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, text := range []string{"north", "=1", "north=", "north=half", "north=0", "north=1.5", "north=NaN"} {
+		if _, err := ReadLimits([]string{text}); err == nil {
+			t.Errorf("%s is no error", text)
+		}
+	}
+}
