@@ -129,17 +129,8 @@ func (f *gateFlags) begin(ctx context.Context, u *ui) error {
 	if _, err := os.Lstat(f.out); err == nil {
 		return usagef("--out %s: there is a state already, and to begin anew would forget it; give another name, or remove it", f.out)
 	}
-	schema := &dataset.Schema{}
-	if f.data.schema != "" {
-		var err error
-		if schema, err = dataset.OpenSchema(f.data.schema); err != nil {
-			return err
-		}
-	}
-	if f.policy.Column != "" && !slices.Contains(schema.Drop, f.policy.Column) {
-		schema.Drop = append(schema.Drop, f.policy.Column)
-	}
-	d, err := dataset.Load(ctx, f.data.path, dataset.Options{Schema: schema, Label: f.data.label})
+	f.data.drop = f.policy.Column
+	d, err := f.data.read(ctx, nil, false)
 	if err != nil {
 		return err
 	}

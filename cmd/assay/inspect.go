@@ -23,7 +23,7 @@ import (
 // inspectFlags are the flags of assay inspect-data.
 type inspectFlags struct {
 	data                 dataFlags
-	clean                string
+	clean, reference     string
 	model, layer, arch   string
 	quarantine, pictures string
 	admission            admission
@@ -47,6 +47,9 @@ suspicious record first, with the detectors that say so.
 With --clean, records known to be clean, the list has a stated error: a clean record
 is suspected with a probability of at most --fpr, and clean data are said to hold
 planted records with one of at most --alpha. Without, there is an order and no decision.
+
+Whether the data differ from an earlier batch (--reference), and a source from the others
+(--source-column), is told beside that, each with an error of at most --alpha.
 A model of your own given as --model must have been trained on both sets or on neither.`,
 		Example: `  assay inspect-data patients.csv --label outcome --clean trusted.csv --quarantine quarantine.json
   assay inspect-data digits.csv.gz --schema schema.yaml --arch cnn --pictures suspects.html --format json
@@ -63,6 +66,8 @@ A model of your own given as --model must have been trained on both sets or on n
 	s.StringVar(&f.data.schema, "schema", "", "a schema file (YAML) for what the data do not tell by themselves")
 	s.IntVar(&f.data.bad, "bad-records", 0, "how many bad records may be left out")
 	s.StringVar(&f.clean, "clean", "", "records known to be clean, of the same form")
+	s.StringVar(&f.reference, "reference", "", "an earlier batch of the same form, to tell in what the data differ from it")
+	s.StringVar(&f.data.drop, "source-column", "", "the column of a table that names each record's source, no feature: sources are compared with each other")
 	s.StringVar(&f.model, "model", "", "a MODEL.onnx whose features are looked at, instead of one trained on the data")
 	s.StringVar(&f.layer, "layer", "", "the layer that features are of (the input of the last one with weights)")
 	s.StringVar(&f.arch, "arch", "mlp", "of the models to train: logistic, mlp, cnn or resnet20")
@@ -106,6 +111,9 @@ func (f *inspectFlags) run(ctx context.Context, u *ui) error {
 		return err
 	}
 	out := f.inspected(d, clean, found)
+	if err := f.drift(ctx, d, found, out); err != nil {
+		return err
+	}
 	if err := f.write(d, found, out); err != nil {
 		return err
 	}

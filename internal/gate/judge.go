@@ -132,8 +132,8 @@ func CheckShares(shares []Share) Check {
 
 func (p *Policy) drift(ctx context.Context, name string, batch, from *dataset.Dataset, alpha float64, seed uint64) (Check, error) {
 	c := Check{Name: name}
-	if min(batch.Len(), from.Len()) < 5 {
-		c.Outcome, c.Detail = Undecided, fmt.Sprintf("batches of %d and %d records are too small to be compared: each needs 5", batch.Len(), from.Len())
+	if min(batch.Len(), from.Len()) < poisoning.LeastCompared {
+		c.Outcome, c.Detail = Undecided, fmt.Sprintf("batches of %d and %d records are too small to be compared: each needs %d", batch.Len(), from.Len(), poisoning.LeastCompared)
 		return c, nil
 	}
 	width := batch.Schema.Width()
