@@ -14,6 +14,7 @@ import (
 	"assay/internal/method/poisoning/neighbours"
 	"assay/internal/method/poisoning/prepare"
 	"assay/internal/method/target"
+	"assay/internal/model"
 	"assay/internal/model/ort"
 	"assay/internal/solution/rewrite"
 	"assay/internal/train"
@@ -31,6 +32,8 @@ type inspectFlags struct {
 	top, folds           int
 	fpr, alpha           float64
 	options              train.Options
+	strip                *poisoning.Strip // that asks the user's model, where it is one of images; else nil
+	asked                *ort.Classifier
 }
 
 func inspectCommand(u *ui) *cobra.Command {
@@ -103,6 +106,9 @@ func (f *inspectFlags) run(ctx context.Context, u *ui) error {
 	}
 	r, err := f.prepare(ctx, u, d)
 	u.done()
+	if f.asked != nil {
+		defer f.asked.Close()
+	}
 	if err != nil {
 		return err
 	}
@@ -200,7 +206,27 @@ func (f *inspectFlags) own(ctx context.Context, u *ui, d *dataset.Dataset) (*pre
 	for i := range d.Len() {
 		own.Rows = append(own.Rows, rows.Row(d.Record(i))...)
 	}
+	if len(d.Schema.RecordShape()) == 3 { // what is half of each of two pictures is a picture
+		f.strip = &poisoning.Strip{Classes: len(c.Classes), Overlay: poisoning.Matrix{Width: len(own.Rows) / d.Len(), Data: own.Rows}}
+		if f.asked, err = ort.NewClassifier(ctx, m, ort.ClassifierOptions{Options: ort.Options{Threads: f.options.Threads}}); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.model, err)
+		}
+		f.strip.Predict = f.ask
+	}
 	return own, nil
+}
+
+// ask asks the user's model for probabilities.
+func (f *inspectFlags) ask(ctx context.Context, rows, probabilities []float32) error {
+	scores := make([]float64, len(probabilities))
+	if err := f.asked.Predict(ctx, doubles(rows), scores); err != nil {
+		return err
+	}
+	of := f.asked.Describe()
+	for i := 0; i < len(scores); i += len(of.Classes) {
+		copy(probabilities[i:], model.Softmax(scores[i:i+len(of.Classes)], of.Output))
+	}
+	return nil
 }
 
 // inspection is what detectors found.
@@ -229,6 +255,9 @@ func (f *inspectFlags) detect(ctx context.Context, r *poisoning.Records, first i
 	}
 	if r.Checkpoints != nil {
 		detectors = append(detectors, poisoning.TracIn{})
+	}
+	if f.strip != nil {
+		detectors = append(detectors, f.strip)
 	}
 	var scored []poisoning.Scored
 	for k, d := range detectors {

@@ -202,7 +202,7 @@ func suspect(ctx context.Context, b *Batch) ([]float64, error) {
 		}
 		labels = append(labels, own...)
 		for _, row := range scores {
-			probabilities = append(probabilities, normal(row, b.Model.Describe().Output)...)
+			probabilities = append(probabilities, model.Softmax(row, b.Model.Describe().Output)...)
 		}
 	}
 	classes := len(b.Model.Describe().Classes)
@@ -212,24 +212,6 @@ func suspect(ctx context.Context, b *Batch) ([]float64, error) {
 		return nil, fmt.Errorf("the accepted model's answers: %w", err)
 	}
 	return detector.Suspect(ctx, r, rand.New(rand.NewPCG(b.Seed, 0xc1)))
-}
-
-// normal gives probabilities of a row of scores.
-func normal(scores []float64, of model.Output) []float32 {
-	out, top, sum := make([]float32, len(scores)), slices.Max(scores), 0.0
-	for i, v := range scores {
-		if of == model.Probabilities {
-			out[i] = float32(v)
-			continue
-		}
-		sum += math.Exp(v - top)
-	}
-	for i, v := range scores {
-		if of != model.Probabilities {
-			out[i] = float32(math.Exp(v-top) / sum)
-		}
-	}
-	return out
 }
 
 // answers gives the classes of records, as the model numbers them, and its scores.
