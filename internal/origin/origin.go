@@ -153,8 +153,8 @@ func (m *Manifest) files(ctx context.Context, c *dataset.Content, path string) e
 	for _, f := range files {
 		m.Bytes += f.Bytes
 		name, err := filepath.Rel(path, f.Path)
-		if err != nil || !filepath.IsLocal(name) {
-			name = filepath.Base(f.Path) // such as a file of labels beside
+		if err != nil || name == "." || !filepath.IsLocal(name) {
+			name = filepath.Base(f.Path) // the file itself, or one of labels beside it
 		}
 		fmt.Fprintf(listing, "%s  %s\n", f.SHA256, filepath.ToSlash(name))
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"image"
+	"image/png"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -306,6 +308,49 @@ func TestArraysAndImages(t *testing.T) {
 	}
 	if _, err := Sign(context.Background(), data, mixed, provenance.Signer{Key: key}, &bytes.Buffer{}); err == nil {
 		t.Error("arrays have a column of sources")
+	}
+
+	folder := Data{Path: filepath.Join(dir, "images"), Manifest: filepath.Join(dir, "images.manifest")}
+	picture := func(name string, shade uint8) {
+		g := image.NewGray(image.Rect(0, 0, 2, 2))
+		g.Pix[0] = shade
+		var out bytes.Buffer
+		if err := png.Encode(&out, g); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(folder.Path, filepath.Dir(name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(folder.Path, name), out.String())
+	}
+	for i, name := range []string{"cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"} {
+		picture(name, uint8(i))
+	}
+	if m := sign(t, folder, north, key); m.Files != 4 || m.Records != 4 || m.File != "images" {
+		t.Fatalf("%+v", m)
+	}
+	if r := verify(t, nil, folder); r.Verified != 4 || r.Wrong != 0 {
+		t.Errorf("%+v", r)
+	}
+	picture("dog/1.png", 9)
+	picture("dog/3.png", 10)
+	r := verify(t, nil, folder)
+	if r.Records != 5 || r.Verified != 3 || r.Wrong != 3 || !strings.HasSuffix(r.Faults[1].File, filepath.Join("dog", "1.png")) || r.Faults[2].Kind != Added {
+		t.Errorf("%d of %d verified, %v", r.Verified, r.Records, r.Faults)
+	}
+
+	// Labels in a file of their own are part of what is signed.
+	values := make([]byte, 16+2)
+	copy(values, []byte{0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 7, 8})
+	idx := Data{Path: filepath.Join(dir, "x.idx"), LabelFile: filepath.Join(dir, "y.idx"), Manifest: filepath.Join(dir, "x.manifest")}
+	write(t, idx.Path, string(values))
+	write(t, idx.LabelFile, "\x00\x00\x08\x01\x00\x00\x00\x02\x00\x01")
+	if m := sign(t, idx, north, key); m.Files != 2 {
+		t.Errorf("%+v", m)
+	}
+	write(t, idx.LabelFile, "\x00\x00\x08\x01\x00\x00\x00\x02\x00\x02")
+	if r := verify(t, nil, idx); r.Verified != 1 || r.Wrong != 2 || r.Faults[1].Record != 2 {
+		t.Errorf("%d of %d verified, %v", r.Verified, r.Records, r.Faults)
 	}
 }
 

@@ -347,6 +347,12 @@ func TestSources(t *testing.T) {
 	if err != nil || !got["b"].Drifted || len(got) != 3 {
 		t.Errorf("%+v, %v", got, err)
 	}
+	for i := range LeastCompared - 1 { // of too few records nothing is said
+		source[i] = "d"
+	}
+	if got, err = (DriftTest{Permutations: 200}).Sources(t.Context(), m, source, rng); err != nil || len(got) != 3 || got["d"] != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
 }
 
 // A model that says class 1 whenever the first number is positive enough, however it is superimposed, keeps a low entropy.
