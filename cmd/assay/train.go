@@ -10,8 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"assay"
 	"assay/internal/dataset"
 	"assay/internal/method/target"
+	"assay/internal/origin"
 	"assay/internal/train"
 	"assay/internal/train/network"
 	"assay/onnx"
@@ -23,6 +25,7 @@ type trainFlags struct {
 	solution             trainedSolution // that the model is hardened by; nil for none
 	without              string          // a model to compare the hardened one with
 	admission            admission
+	vouched              vouched
 	arch, widths         string
 	out, format, augment string
 	method, schedule     string
@@ -54,7 +57,9 @@ func (f *trainFlags) add(c *cobra.Command) {
 	o := &f.options
 	f.parts.add(c)
 	f.admission.add(c)
+	f.vouched.demanded(c)
 	s := c.Flags()
+	s.StringSliceVar(&f.vouched.allowed, "allow-source", nil, "with --provenance: "+allowUsage)
 	s.StringVar(&f.arch, "arch", "mlp", "logistic, mlp, cnn, resnet20, or a MODEL.onnx to train further")
 	s.StringVar(&f.widths, "widths", "", "widths of the layers of mlp (64,32) and cnn (32,32,64,64)")
 	s.IntVar(&o.Epochs, "epochs", 30, "how often to go through the data")
@@ -79,6 +84,7 @@ func (f *trainFlags) add(c *cobra.Command) {
 // outcome is the result of a training, as printed.
 type outcome struct {
 	Data     string         `json:"data"`
+	Origin   *origin.Report `json:"origin,omitempty"` // of the data, where that was demanded
 	Shape    []int          `json:"shape"`
 	Classes  []string       `json:"classes"`
 	Examples map[string]int `json:"examples"`
@@ -110,6 +116,10 @@ func (f *trainFlags) run(c *cobra.Command, u *ui) error {
 		return err
 	}
 	f.options.Seed = f.parts.seed
+	verified, err := f.origin(ctx)
+	if err != nil {
+		return err
+	}
 	parts, err := f.parts.read(ctx, known)
 	if err != nil {
 		return err
@@ -145,6 +155,7 @@ func (f *trainFlags) run(c *cobra.Command, u *ui) error {
 		return err
 	}
 	out := f.outcome(parts, result)
+	out.Origin = verified
 	if parts.test != nil {
 		score, err := train.Evaluate(ctx, result.Model, parts.test, train.Options{Threads: o.Threads})
 		if err != nil {
@@ -185,6 +196,15 @@ func (f *trainFlags) complete() error {
 		return err
 	}
 	return f.solution.check()
+}
+
+// origin makes sure of where the records come from, where that is demanded.
+func (f *trainFlags) origin(ctx context.Context) (*origin.Report, error) {
+	r, err := f.vouched.demand(ctx, f.parts.data.path, f.parts.data.labelFile, nil)
+	if err == nil && r != nil && r.Wrong > 0 {
+		err = assay.WithCode(assay.CodeInput, fmt.Errorf("nothing is trained on %s: %s (assay manifest verify names all)", f.parts.data.path, originText(r)))
+	}
+	return r, err
 }
 
 // given opens the model to be trained further, nil for a new one, and gives the
@@ -304,6 +324,9 @@ func (f *trainFlags) outcome(s *split, r *train.Result) *outcome {
 // trained prints the result of a training.
 func (u *ui) trained(o *outcome) {
 	u.row("data", "%s: examples of shape %v, %d classes", o.Data, o.Shape, len(o.Classes))
+	if o.Origin != nil {
+		u.row("origin", "%s", originText(o.Origin))
+	}
 	text := fmt.Sprintf("%d to train on", o.Examples["training"])
 	for _, part := range []struct{ name, purpose string }{{"validation", "for validation"}, {"test", "to test on"}} {
 		if n := o.Examples[part.name]; n > 0 {

@@ -35,6 +35,8 @@ func Solutions() []Solution {
 		{"ensemble", "the mean of several models' answers", prevent,
 			"Lakshminarayanan et al. 2017 (arXiv:1612.01474), section 2.4"},
 		{"dpa", "a vote of networks trained on parts of the records, certified against a number of poisoned ones", poisoning,
-			"Levine and Feizi 2021 (arXiv:2006.14768), section 3.1 and theorem 1"},
+			"Levine and Feizi 2021 (arXiv:2006.14768), section 3.1 and theorem 1; Wang, Levine and Feizi 2022 (arXiv:2202.02628), theorem 2"},
+		{"gce", "training by a loss in which labels that the model does not believe weigh little", poisoning,
+			"Zhang and Sabuncu 2018 (arXiv:1805.07836), equation 6"},
 	}
 }
