@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
-	"html/template"
 	"io"
 	"math/rand/v2"
 	"time"
@@ -14,8 +12,9 @@ import (
 	"assay/internal/method"
 	"assay/internal/method/inversion"
 	"assay/internal/method/target"
+	"assay/internal/model"
 	"assay/internal/model/ort"
-	"assay/internal/report"
+	"assay/onnx"
 )
 
 // gradientAuditFlags are the flags of assay audit-privacy gradient.
@@ -115,7 +114,15 @@ func (f *gradientAuditFlags) run(ctx context.Context, u *ui) error {
 		a.Decision = againstLimit(got.Leaked, f.limit)
 	}
 	if f.pictures != "" {
-		if err := writeWhole(f.pictures, func(w io.Writer) error { return f.sheet(w, a, at) }); err != nil {
+		page := &leakPage{Title: "What gradients of " + f.model + " give away",
+			Summary: fmt.Sprintf("%d records; %s are nearer than anything that could be known without the gradient.", a.Records, percent(got.Leaked.Part)),
+			Columns: [4]string{"Record", "Made of its gradient", "Mean of its class", "Nearest other record"}}
+		if noise != nil {
+			page.Summary += fmt.Sprintf(" Updates were clipped to %g, with noise of %g times that.", noise.Clip, noise.Multiplier)
+		}
+		if err := writeWhole(f.pictures, func(w io.Writer) error {
+			return page.write(w, got.Attempts, at.records.Rows, at.classes, f.options)
+		}); err != nil {
 			return err
 		}
 	}
@@ -170,55 +177,80 @@ func (f *gradientAuditFlags) open(ctx context.Context, u *ui) (*updates, error) 
 	if err != nil {
 		return nil, err
 	}
-	known, err := target.ReadSchema(m)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.model, err)
-	}
-	d, err := f.data.read(ctx, known, false)
+	s, err := openSubject(ctx, m, f.model, &f.data, f.pictures != "", &f.options)
 	if err != nil {
 		return nil, err
 	}
-	if d.Y == nil || d.Len() <= f.n {
-		return nil, fmt.Errorf("%s needs labels, and more than %d records: others are what could be known without a gradient", f.data.path, f.n)
+	defer s.classifier.Close()
+	n := len(s.records.Rows)
+	if n <= f.n {
+		return nil, fmt.Errorf("%s has %d records, and more than %d are needed: others are what could be known without a gradient", f.data.path, n, f.n)
 	}
-	if f.pictures != "" {
-		if err := drawable(d.Schema.RecordShape()); err != nil {
-			return nil, err
-		}
-	}
-	c, err := ort.NewClassifier(ctx, m, ort.ClassifierOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.model, err)
-	}
-	defer c.Close()
-	rows, err := target.NewRows(d.Schema, c.Describe())
-	if err != nil {
-		return nil, fmt.Errorf("%s does not fit %s: %w", f.data.path, f.model, err)
-	}
-	domain, err := method.DomainOf(d.Schema, d.Statistics(), method.ByRange)
-	if err != nil {
-		return nil, err
-	}
-	domain = rows.Domain(domain)
-	f.options.Low, f.options.High = domain.Low, domain.High
-	if shape := d.Schema.RecordShape(); len(shape) == 3 {
-		f.options.Image = shape
-	}
-	at := &updates{classes: c.Describe().Classes}
-	for i, name := range d.Schema.Label.Classes {
-		at.classes[rows.Class(i)] = name
-	}
-	for k, i := range rand.New(rand.NewPCG(f.options.Seed, 3)).Perm(d.Len()) {
+	at := &updates{classes: s.classes}
+	for k, i := range rand.New(rand.NewPCG(f.options.Seed, 3)).Perm(n) {
 		to := &at.prior
 		if k < f.n {
 			to = &at.records
 		}
-		to.Rows, to.Labels = append(to.Rows, rows.Row(d.Record(i))), append(to.Labels, rows.Class(int(d.Y[i])))
+		to.Rows, to.Labels = append(to.Rows, s.records.Rows[i]), append(to.Labels, s.records.Labels[i])
 	}
 	if at.leak, err = inversion.NewLeak(m, len(at.classes)); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.model, err)
 	}
 	return at, nil
+}
+
+// subject is a model and records in its layout.
+type subject struct {
+	classifier *ort.Classifier
+	records    inversion.Records
+	classes    []string
+}
+
+// openSubject reads data for a model, and puts their limits into the options.
+func openSubject(ctx context.Context, m *onnx.Model, path string, data *dataFlags, draw bool, o *inversion.Options) (*subject, error) {
+	known, err := target.ReadSchema(m)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	d, err := data.read(ctx, known, false)
+	if err != nil {
+		return nil, err
+	}
+	if d.Y == nil {
+		return nil, fmt.Errorf("%s has no labels: name their column with --label, or their file with --label-file", data.path)
+	}
+	if draw {
+		if err := drawable(d.Schema.RecordShape()); err != nil {
+			return nil, err
+		}
+	}
+	domain, err := method.DomainOf(d.Schema, d.Statistics(), method.ByRange)
+	if err != nil {
+		return nil, err
+	}
+	c, err := ort.NewClassifier(ctx, m, ort.ClassifierOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	rows, err := target.NewRows(d.Schema, c.Describe())
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("%s does not fit %s: %w", data.path, path, err)
+	}
+	domain = rows.Domain(domain)
+	o.Low, o.High = domain.Low, domain.High
+	if shape := d.Schema.RecordShape(); len(shape) == 3 && c.Describe().Layout != model.NHWC {
+		o.Image = shape
+	}
+	s := &subject{classifier: c, classes: c.Describe().Classes}
+	for i, name := range d.Schema.Label.Classes {
+		s.classes[rows.Class(i)] = name
+	}
+	for i := range d.Len() {
+		s.records.Rows, s.records.Labels = append(s.records.Rows, rows.Row(d.Record(i))), append(s.records.Labels, rows.Class(int(d.Y[i])))
+	}
+	return s, nil
 }
 
 // gradientAudited prints the result of an audit.
@@ -240,54 +272,4 @@ func (u *ui) gradientAudited(f *gradientAuditFlags, a *gradientAudit) {
 		u.row("decision", "%s, by a limit of %s", a.Decision, percent(*a.Limit))
 	}
 	u.row("time", "%.1f s", a.Seconds)
-}
-
-// leakSheet is a page of pictures. It is whole in itself, and nothing in it runs.
-var leakSheet = template.Must(template.New("leaks").Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>What gradients of {{.Model}} give away</title>
-<style>
-body { font: 15px/1.4 sans-serif; margin: 2rem; color: #222 }
-table { border-collapse: collapse }
-th, td { padding: .5rem .75rem; border-bottom: 1px solid #bbb; text-align: left; vertical-align: top }
-img { width: 6rem; image-rendering: pixelated; display: block; margin-bottom: .25rem }
-</style></head><body>
-<h1>What gradients of {{.Model}} give away</h1>
-<p>{{.Records}} records; {{printf "%.1f" .Percent}} % are nearer than anything that could be known without the gradient.{{with .Noise}} Updates were clipped to {{.Clip}}, with noise of {{.Multiplier}} times that.{{end}}</p>
-<table><thead><tr><th scope="col">Record</th><th scope="col">Made of its gradient</th><th scope="col">Mean of its class</th><th scope="col">Nearest other record</th></tr></thead><tbody>{{range .Rows}}
-<tr><td><img src="{{index .Sources 0}}" alt="the record">{{.Label}}</td><td><img src="{{index .Sources 1}}" alt="what was made of its gradient">error {{printf "%.2g" .Error}}, SSIM {{printf "%.3f" .SSIM}}</td><td><img src="{{index .Sources 2}}" alt="the mean of its class">error {{printf "%.2g" .OfMean}}</td><td><img src="{{index .Sources 3}}" alt="the nearest other record">error {{printf "%.2g" .OfNearest}}</td></tr>{{end}}
-</tbody></table></body></html>
-`))
-
-type leakRow struct {
-	inversion.Attempt
-	Label   string
-	Sources []template.URL
-}
-
-// sheet writes the pictures of all attempts.
-func (f *gradientAuditFlags) sheet(w io.Writer, a *gradientAudit, at *updates) error {
-	page := struct {
-		*gradientAudit
-		Percent float64
-		Rows    []leakRow
-	}{gradientAudit: a, Percent: 100 * a.Leaked.Part}
-	shape := f.options.Image
-	low, high := float64(f.options.Low[0]), float64(f.options.High[0])
-	for i := range f.options.Low {
-		low, high = min(low, float64(f.options.Low[i])), max(high, float64(f.options.High[i]))
-	}
-	for i, t := range a.Attempts {
-		row := leakRow{Attempt: t, Label: at.classes[t.Label]}
-		for _, two := range [][2][]float32{{at.records.Rows[i], t.Made}, {t.Mean, t.Nearest}} {
-			p, err := report.NewPictures(two[0], two[1], shape[0], shape[1], shape[2], low, high)
-			if err != nil {
-				return err
-			}
-			for _, png := range [][]byte{p.Clean, p.Adversarial} {
-				row.Sources = append(row.Sources, template.URL("data:image/png;base64,"+base64.StdEncoding.EncodeToString(png)))
-			}
-		}
-		page.Rows = append(page.Rows, row)
-	}
-	return leakSheet.Execute(w, page)
 }

@@ -114,7 +114,7 @@ func (t *Attempt) compare(truth []float32, prior Records, o Options) {
 			t.OfNearest, t.Nearest = d, row
 		}
 	}
-	t.Mean = prior.mean(t.Label)
+	t.Mean = prior.Mean(t.Label)
 	t.OfMean = o.distance(t.Mean, truth)
 	t.Leaked = t.Error < t.OfNearest && t.Error < t.OfMean
 	if len(o.Image) == 3 {
@@ -122,8 +122,8 @@ func (t *Attempt) compare(truth []float32, prior Records, o Options) {
 	}
 }
 
-// mean is that of the rows of a class, and of all rows where none is of it.
-func (r Records) mean(class int) []float32 {
+// Mean is that of the rows of a class, and of all rows where none is of it.
+func (r Records) Mean(class int) []float32 {
 	if !slices.Contains(r.Labels, class) {
 		class = -1
 	}
