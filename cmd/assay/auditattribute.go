@@ -19,12 +19,9 @@ type attributeFlags struct {
 	admission    admission
 	model, prior string
 	attribute    string
-	confidence   float64
-	limit        float64
-	limited      bool
 	threads      int
 	seed         uint64
-	format       string
+	limitFlags
 }
 
 func attributeCommand(u *ui) *cobra.Command {
@@ -44,7 +41,9 @@ one is shown to be more, and 2 if neither is.`,
 		Example: `  assay audit-privacy attribute --model model.onnx --data train.csv --prior other.csv --label income --attribute sex --limit 0.05`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			f.limited = c.Flags().Changed("limit")
+			if err := f.limitFlags.read(c); err != nil {
+				return err
+			}
 			return f.run(c.Context(), u)
 		},
 	}
@@ -54,11 +53,9 @@ one is shown to be more, and 2 if neither is.`,
 	s.StringVar(&f.model, "model", "", "the ONNX model, or a YAML file of an endpoint")
 	s.StringVar(&f.prior, "prior", "", "other records from the same distribution, as --data")
 	s.StringVar(&f.attribute, "attribute", "", "the feature that is not known: categories, or numbers of few values")
-	s.Float64Var(&f.confidence, "confidence", 0.95, "of the bounds, for all attacks together")
-	s.Float64Var(&f.limit, "limit", 0, "the greatest gain over guessing without the model that is good enough")
 	s.IntVar(&f.threads, "threads", 0, "processors to use (all)")
 	s.Uint64Var(&f.seed, "seed", 0, "of everything that is drawn at random")
-	s.StringVar(&f.format, "format", "text", "of the result: text or json")
+	f.limitFlags.add(c, "the greatest gain over guessing without the model that is good enough")
 	for _, name := range []string{"model", "prior", "attribute"} {
 		c.MarkFlagRequired(name)
 	}
@@ -71,15 +68,11 @@ type attributeAudit struct {
 	Attribute string   `json:"attribute"`
 	Values    []string `json:"values"`
 	*inversion.AttributeAudit
-	Limit    *float64 `json:"limit,omitempty"`
-	Decision string   `json:"decision,omitempty"`
-	Seconds  float64  `json:"seconds"`
+	verdict
+	Seconds float64 `json:"seconds"`
 }
 
 func (f *attributeFlags) run(ctx context.Context, u *ui) error {
-	if err := checkFormat(f.format); err != nil {
-		return err
-	}
 	if f.threads < 0 {
 		return usagef("--threads %d: give the number of processors, or 0 for all", f.threads)
 	}
@@ -119,29 +112,18 @@ func (f *attributeFlags) run(ctx context.Context, u *ui) error {
 	if err != nil {
 		return err
 	}
-	a := &attributeAudit{Model: f.model, Attribute: f.attribute, Values: values, AttributeAudit: got}
-	if f.limited {
-		a.Limit, a.Decision = &f.limit, gainAgainstLimit(got.Attacks, f.limit)
-	}
+	a := &attributeAudit{Model: f.model, Attribute: f.attribute, Values: values, AttributeAudit: got, verdict: f.decide(greatest(got.Attacks))}
 	a.Seconds = time.Since(started).Seconds()
-	if f.format == "json" {
-		err = u.json(a)
-	} else {
-		u.attributeAudited(f, a)
-	}
-	if err == nil {
-		err = map[string]error{"inadequate": errFailed, "undecided": errUndecided}[a.Decision]
-	}
-	return err
+	return f.tell(u, a, a.verdict, func() { u.attributeAudited(f, a) })
 }
 
-// gainAgainstLimit holds the gains of all attacks against a limit.
-func gainAgainstLimit(attacks []inversion.Inferred, limit float64) string {
+// greatest gives the greatest bounds of all attacks' gains.
+func greatest(attacks []inversion.Inferred) inversion.Rate {
 	worst := attacks[0].Gain
 	for _, a := range attacks {
 		worst.Lower, worst.Upper = max(worst.Lower, a.Gain.Lower), max(worst.Upper, a.Gain.Upper)
 	}
-	return againstLimit(worst, limit)
+	return worst
 }
 
 // maxValues is how many values a number may have to be guessed.
@@ -200,8 +182,6 @@ func (u *ui) attributeAudited(f *attributeFlags, a *attributeAudit) {
 		u.row(string(x.Attack), "%s guessed, a gain of %s, between %s and %s at %g %% confidence for all", percent(x.Correct),
 			percent(x.Gain.Part), percent(x.Gain.Lower), percent(x.Gain.Upper), 100*f.confidence)
 	}
-	if a.Limit != nil {
-		u.row("decision", "%s, by a limit of %s", a.Decision, percent(*a.Limit))
-	}
+	u.verdict(a.verdict)
 	u.row("time", "%.1f s", a.Seconds)
 }

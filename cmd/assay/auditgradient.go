@@ -19,17 +19,14 @@ import (
 
 // gradientAuditFlags are the flags of assay audit-privacy gradient.
 type gradientAuditFlags struct {
-	data       dataFlags
-	admission  admission
-	model      string
-	n          int
-	noise      inversion.Noise
-	options    inversion.Options
-	confidence float64
-	limit      float64
-	limited    bool
-	pictures   string
-	format     string
+	data      dataFlags
+	admission admission
+	model     string
+	n         int
+	noise     inversion.Noise
+	options   inversion.Options
+	pictures  string
+	limitFlags
 }
 
 func gradientAuditCommand(u *ui) *cobra.Command {
@@ -51,7 +48,9 @@ it is shown to be more, and 2 if neither is.`,
   assay audit-privacy gradient --model model.onnx --data digits.npz --clip 1 --noise 0.5 --limit 0.3`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			f.limited = c.Flags().Changed("limit")
+			if err := f.limitFlags.read(c); err != nil {
+				return err
+			}
 			if c.Flags().Changed("noise") && !c.Flags().Changed("clip") {
 				return usagef("--noise is in units of --clip: give that too")
 			}
@@ -68,11 +67,9 @@ it is shown to be more, and 2 if neither is.`,
 	s.IntVar(&f.options.Steps, "steps", 1500, "of each search")
 	s.IntVar(&f.options.Restarts, "restarts", 2, "searches from other rows")
 	s.Float64Var(&f.options.Variation, "variation", 0.001, "the weight of total variation, of images")
-	s.Float64Var(&f.confidence, "confidence", 0.95, "of the bounds")
-	s.Float64Var(&f.limit, "limit", 0, "the greatest part of records that may leak")
 	s.StringVar(&f.pictures, "pictures", "", "an HTML page of the records and what was made, of images")
 	s.Uint64Var(&f.options.Seed, "seed", 0, "of everything that is drawn at random")
-	s.StringVar(&f.format, "format", "text", "of the result: text or json")
+	f.limitFlags.add(c, "the greatest part of records that may leak")
 	c.MarkFlagRequired("model")
 	return c
 }
@@ -84,9 +81,8 @@ type gradientAudit struct {
 	Prior   int              `json:"prior"`
 	Noise   *inversion.Noise `json:"noise,omitempty"`
 	*inversion.GradientAudit
-	Limit    *float64 `json:"limit,omitempty"`
-	Decision string   `json:"decision,omitempty"`
-	Seconds  float64  `json:"seconds"`
+	verdict
+	Seconds float64 `json:"seconds"`
 }
 
 func (f *gradientAuditFlags) run(ctx context.Context, u *ui) error {
@@ -108,11 +104,7 @@ func (f *gradientAuditFlags) run(ctx context.Context, u *ui) error {
 	if err != nil {
 		return err
 	}
-	a := &gradientAudit{Model: f.model, Records: len(at.records.Rows), Prior: len(at.prior.Rows), Noise: noise, GradientAudit: got}
-	if f.limited {
-		a.Limit = &f.limit
-		a.Decision = againstLimit(got.Leaked, f.limit)
-	}
+	a := &gradientAudit{Model: f.model, Records: len(at.records.Rows), Prior: len(at.prior.Rows), Noise: noise, GradientAudit: got, verdict: f.decide(got.Leaked)}
 	if f.pictures != "" {
 		page := &leakPage{Title: "What gradients of " + f.model + " give away",
 			Summary: fmt.Sprintf("%d records; %s are nearer than anything that could be known without the gradient.", a.Records, percent(got.Leaked.Part)),
@@ -127,26 +119,7 @@ func (f *gradientAuditFlags) run(ctx context.Context, u *ui) error {
 		}
 	}
 	a.Seconds = time.Since(started).Seconds()
-	if f.format == "json" {
-		err = u.json(a)
-	} else {
-		u.gradientAudited(f, a)
-	}
-	if err == nil {
-		err = map[string]error{"inadequate": errFailed, "undecided": errUndecided}[a.Decision]
-	}
-	return err
-}
-
-// againstLimit holds a rate's bounds against a limit.
-func againstLimit(r inversion.Rate, limit float64) string {
-	switch {
-	case r.Upper <= limit:
-		return "adequate"
-	case r.Lower > limit:
-		return "inadequate"
-	}
-	return "undecided"
+	return f.tell(u, a, a.verdict, func() { u.gradientAudited(f, a) })
 }
 
 // check refuses what no model or data could change.
@@ -158,10 +131,8 @@ func (f *gradientAuditFlags) check() error {
 		return usagef("--clip %g --noise %g: give numbers of 0 or more", f.noise.Clip, f.noise.Multiplier)
 	case f.options.Steps < 1 || f.options.Restarts < 1 || !(f.options.Variation >= 0):
 		return usagef("--steps %d --restarts %d --variation %g: give at least 1, 1 and 0", f.options.Steps, f.options.Restarts, f.options.Variation)
-	case f.limited && !(f.limit >= 0 && f.limit <= 1):
-		return usagef("--limit %g: give a part from 0 to 1", f.limit)
 	}
-	return checkFormat(f.format)
+	return nil
 }
 
 // updates is a model and the records whose updates are looked at.
@@ -268,8 +239,6 @@ func (u *ui) gradientAudited(f *gradientAuditFlags, a *gradientAudit) {
 		}
 		u.row(fmt.Sprintf("record %d", i+1), "%s", text)
 	}
-	if a.Limit != nil {
-		u.row("decision", "%s, by a limit of %s", a.Decision, percent(*a.Limit))
-	}
+	u.verdict(a.verdict)
 	u.row("time", "%.1f s", a.Seconds)
 }

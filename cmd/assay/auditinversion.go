@@ -15,15 +15,12 @@ import (
 
 // inversionFlags are the flags of assay audit-privacy inversion.
 type inversionFlags struct {
-	data       dataFlags
-	admission  admission
-	model, by  string
-	options    inversion.Options
-	confidence float64
-	limit      float64
-	limited    bool
-	pictures   string
-	format     string
+	data      dataFlags
+	admission admission
+	model, by string
+	options   inversion.Options
+	pictures  string
+	limitFlags
 }
 
 func inversionCommand(u *ui) *cobra.Command {
@@ -43,7 +40,9 @@ it is shown to be more, and 2 if neither is.`,
 		Example: `  assay audit-privacy inversion --model model.onnx --data faces.npz --by label-only --pictures classes.html`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			f.limited = c.Flags().Changed("limit")
+			if err := f.limitFlags.read(c); err != nil {
+				return err
+			}
 			return f.run(c.Context(), u)
 		},
 	}
@@ -53,11 +52,9 @@ it is shown to be more, and 2 if neither is.`,
 	s.StringVar(&f.model, "model", "", "the ONNX model")
 	s.StringVar(&f.by, "by", string(inversion.ByGradient), "what the attacker has: gradient or label-only")
 	s.Float64Var(&f.options.Variation, "variation", 0.1, "the weight of total variation, of images")
-	s.Float64Var(&f.confidence, "confidence", 0.95, "of the bounds")
-	s.Float64Var(&f.limit, "limit", 0, "the greatest part of classes that may leak")
 	s.StringVar(&f.pictures, "pictures", "", "an HTML page of the classes and what was made, of images")
 	s.Uint64Var(&f.options.Seed, "seed", 0, "of everything that is drawn at random")
-	s.StringVar(&f.format, "format", "text", "of the result: text or json")
+	f.limitFlags.add(c, "the greatest part of classes that may leak")
 	c.MarkFlagRequired("model")
 	return c
 }
@@ -67,9 +64,8 @@ type inversionAudit struct {
 	Model string `json:"model"`
 	By    string `json:"by"`
 	*inversion.ClassAudit
-	Limit    *float64 `json:"limit,omitempty"`
-	Decision string   `json:"decision,omitempty"`
-	Seconds  float64  `json:"seconds"`
+	verdict
+	Seconds float64 `json:"seconds"`
 }
 
 func (f *inversionFlags) run(ctx context.Context, u *ui) error {
@@ -100,25 +96,14 @@ func (f *inversionFlags) run(ctx context.Context, u *ui) error {
 	if err != nil {
 		return err
 	}
-	a := &inversionAudit{Model: f.model, By: f.by, ClassAudit: got}
-	if f.limited {
-		a.Limit, a.Decision = &f.limit, againstLimit(got.Leaked, f.limit)
-	}
+	a := &inversionAudit{Model: f.model, By: f.by, ClassAudit: got, verdict: f.decide(got.Leaked)}
 	if f.pictures != "" {
 		if err := f.draw(a, at); err != nil {
 			return err
 		}
 	}
 	a.Seconds = time.Since(started).Seconds()
-	if f.format == "json" {
-		err = u.json(a)
-	} else {
-		u.inverted(f, a, at.classes)
-	}
-	if err == nil {
-		err = map[string]error{"inadequate": errFailed, "undecided": errUndecided}[a.Decision]
-	}
-	return err
+	return f.tell(u, a, a.verdict, func() { u.inverted(f, a, at.classes) })
 }
 
 // check refuses what no model or data could change.
@@ -128,10 +113,8 @@ func (f *inversionFlags) check() error {
 		return usagef("--by %s: use gradient or label-only", f.by)
 	case !(f.options.Variation >= 0):
 		return usagef("--variation %g: give 0 or more", f.options.Variation)
-	case f.limited && !(f.limit >= 0 && f.limit <= 1):
-		return usagef("--limit %g: give a part from 0 to 1", f.limit)
 	}
-	return checkFormat(f.format)
+	return nil
 }
 
 // draw writes the pictures.
@@ -153,8 +136,6 @@ func (u *ui) inverted(f *inversionFlags, a *inversionAudit, classes []string) {
 	for _, t := range a.Attempts {
 		u.row("class "+classes[t.Label], "error %.2g; of the others' mean %.2g, of the nearest of them %.2g", t.Error, t.OfMean, t.OfNearest)
 	}
-	if a.Limit != nil {
-		u.row("decision", "%s, by a limit of %s", a.Decision, percent(*a.Limit))
-	}
+	u.verdict(a.verdict)
 	u.row("time", "%.1f s", a.Seconds)
 }

@@ -104,35 +104,25 @@ func (r Records) without(class int) (out Records) {
 
 // climb goes from a row to one that the model is sure of.
 func (s Subject) climb(ctx context.Context, class int, from []float32, o Options) ([]float32, error) {
-	n := len(from)
-	z, m, v := make([]float64, n), make([]float64, n), make([]float64, n)
-	for i := range z {
+	w := newWalk(o)
+	for i := range w.z {
 		if span := float64(o.High[i]) - float64(o.Low[i]); span > 0 {
-			z[i] = (float64(from[i]) - float64(o.Low[i])) / span
+			w.z[i] = (float64(from[i]) - float64(o.Low[i])) / span
 		}
 	}
-	row, best, least := make([]float32, n), slices.Clone(from), math.Inf(1)
-	scores, loss, slope := make([]float32, len(s.Model.Describe().Classes)), make([]float32, 1), make([]float32, n)
+	best, least := from, math.Inf(1)
+	scores, loss, slope := make([]float32, len(s.Model.Describe().Classes)), make([]float32, 1), make([]float32, len(from))
 	const steps, rate = 300, 0.01
-	for step := range steps {
-		for i := range row {
-			row[i] = o.Low[i] + float32(z[i])*(o.High[i]-o.Low[i])
-		}
+	for range steps {
+		row := w.row()
 		if err := s.Slopes.Gradient(ctx, model.CrossEntropy, row, []int32{int32(class)}, nil, scores, loss, slope); err != nil {
 			return nil, err
 		}
-		grad := make([]float64, n)
-		value := float64(loss[0]) + o.Variation*variation(z, o.Image, grad)
-		if value < least {
-			least = value
-			copy(best, row)
+		grad, varied := w.slope(slope)
+		if value := float64(loss[0]) + varied; value < least {
+			best, least = row, value
 		}
-		for i := range z {
-			g := float64(slope[i])*(float64(o.High[i])-float64(o.Low[i])) + o.Variation*grad[i]
-			m[i], v[i] = 0.9*m[i]+0.1*g, 0.999*v[i]+0.001*g*g
-			t := float64(step + 1)
-			z[i] = min(max(z[i]-rate*m[i]/(1-math.Pow(0.9, t))/(math.Sqrt(v[i]/(1-math.Pow(0.999, t)))+1e-8), 0), 1)
-		}
+		w.step(grad, rate)
 	}
 	return best, nil
 }

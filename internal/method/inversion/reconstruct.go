@@ -56,43 +56,76 @@ func (l *Leak) Reconstruct(ctx context.Context, u Update, o Options) (*Reconstru
 
 // descend is one restart. The row with the least loss on the way is given.
 func (l *Leak) descend(ctx context.Context, u Update, label int, o Options, r *rand.Rand) (best []float32, cosine float64, err error) {
-	n := len(o.Low)
-	z, m, v := make([]float64, n), make([]float64, n), make([]float64, n)
-	for i := range z {
-		z[i] = r.Float64()
+	w := newWalk(o)
+	for i := range w.z {
+		w.z[i] = r.Float64()
 	}
-	row, rate, least := make([]float32, n), 0.1, math.Inf(1)
+	rate, least := 0.1, math.Inf(1)
 	for step := range o.Steps {
-		for i := range row {
-			row[i] = o.Low[i] + float32(z[i])*(o.High[i]-o.Low[i])
-		}
+		row := w.row()
 		cos, slope, err := l.cosine(ctx, u, row, label)
 		if err != nil {
 			return nil, 0, err
 		}
-		grad := make([]float64, n)
-		loss := 1 - cos + o.Variation*variation(z, o.Image, grad)
-		if loss < least {
-			least, cosine, best = loss, cos, append(best[:0], row...)
+		grad, varied := w.slope(slope)
+		if loss := 1 - cos + varied; loss < least {
+			least, cosine, best = loss, cos, row
 		}
 		for _, eighths := range []int{3, 5, 7} {
 			if step == o.Steps*eighths/8 {
 				rate /= 10
 			}
 		}
-		for i := range z {
-			span := float64(o.High[i]) - float64(o.Low[i])
-			g := sign(float64(slope[i])*span + o.Variation*grad[i])
-			m[i], v[i] = 0.9*m[i]+0.1*g, 0.999*v[i]+0.001*g*g
-			t := float64(step + 1)
-			move := m[i] / (1 - math.Pow(0.9, t)) / (math.Sqrt(v[i]/(1-math.Pow(0.999, t))) + 1e-8)
-			z[i] = min(max(z[i]-rate*move, 0), 1)
+		for i := range grad {
+			grad[i] = sign(grad[i])
 		}
+		w.step(grad, rate)
 	}
 	if best == nil {
 		return nil, 0, errors.New("the model's gradient is no number on any row that was tried")
 	}
 	return best, cosine, nil
+}
+
+// walk is a row on its way by Adam (Kingma and Ba 2015, Algorithm 1), in units of its limits, which it keeps to.
+type walk struct {
+	o       Options
+	z, m, v []float64
+	taken   float64 // steps
+}
+
+func newWalk(o Options) *walk {
+	n := len(o.Low)
+	return &walk{o: o, z: make([]float64, n), m: make([]float64, n), v: make([]float64, n)}
+}
+
+// row is where the walk is, in the row's own units.
+func (w *walk) row() []float32 {
+	out := make([]float32, len(w.z))
+	for i, z := range w.z {
+		out[i] = w.o.Low[i] + float32(z)*(w.o.High[i]-w.o.Low[i])
+	}
+	return out
+}
+
+// slope adds that of the weighted total variation to a slope by the row's own units, and gives it in the walk's, with the
+// variation.
+func (w *walk) slope(by []float32) (grad []float64, varied float64) {
+	grad = make([]float64, len(w.z))
+	varied = w.o.Variation * variation(w.z, w.o.Image, grad)
+	for i := range grad {
+		grad[i] = w.o.Variation*grad[i] + float64(by[i])*(float64(w.o.High[i])-float64(w.o.Low[i]))
+	}
+	return grad, varied
+}
+
+func (w *walk) step(grad []float64, rate float64) {
+	w.taken++
+	for i, g := range grad {
+		w.m[i], w.v[i] = 0.9*w.m[i]+0.1*g, 0.999*w.v[i]+0.001*g*g
+		move := w.m[i] / (1 - math.Pow(0.9, w.taken)) / (math.Sqrt(w.v[i]/(1-math.Pow(0.999, w.taken))) + 1e-8)
+		w.z[i] = min(max(w.z[i]-rate*move, 0), 1)
+	}
 }
 
 func sign(v float64) float64 {
