@@ -12,7 +12,6 @@ import (
 	"assay/internal/stat"
 	"assay/internal/train"
 	"assay/internal/train/network"
-	"assay/onnx"
 )
 
 // Attribute is what of a record the attacker does not know, and wants to: the numbers from Start to before End, and what
@@ -202,33 +201,39 @@ func largest(list []float64) int {
 
 // variants gives the model's probabilities of each record under each value.
 func (v Victim) variants(ctx context.Context, a Attribute, records [][]float32) ([][][]float64, error) {
-	d := v.Model.Describe()
-	var rows []float64
+	var all [][]float32
 	for _, record := range records {
 		for k := range a.Values {
-			x := a.with(record, k)
-			if v.Row != nil {
-				x = v.Row(x)
-			}
-			for _, n := range x {
-				rows = append(rows, float64(n))
-			}
+			all = append(all, a.with(record, k))
 		}
 	}
-	classes := len(d.Classes)
-	flat := make([]float64, len(records)*len(a.Values)*classes)
+	p, err := v.probabilities(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Collect(slices.Chunk(p, len(a.Values))), nil
+}
+
+// probabilities are those that the model gives records, a slice each.
+func (v Victim) probabilities(ctx context.Context, records [][]float32) ([][]float64, error) {
+	d := v.Model.Describe()
+	var rows []float64
+	for _, x := range records {
+		if v.Row != nil {
+			x = v.Row(x)
+		}
+		for _, n := range x {
+			rows = append(rows, float64(n))
+		}
+	}
+	flat := make([]float64, len(records)*len(d.Classes))
 	if err := v.Model.Predict(ctx, rows, flat); err != nil {
 		return nil, fmt.Errorf("asking the model: %w", err)
 	}
-	out := make([][][]float64, len(records))
-	for i := range out {
-		for range a.Values {
-			p := flat[:classes]
-			flat = flat[classes:]
-			if d.Output == model.Logits {
-				softmax(p)
-			}
-			out[i] = append(out[i], p)
+	out := slices.Collect(slices.Chunk(flat, len(d.Classes)))
+	if d.Output == model.Logits {
+		for _, p := range out {
+			softmax(p)
 		}
 	}
 	return out, nil
@@ -272,27 +277,10 @@ func impute(ctx context.Context, a Attribute, records, prior Records, classes in
 	if err != nil {
 		return nil, err
 	}
-	return probabilities(ctx, result.Model, input(records), len(records.Rows), len(a.Values))
-}
-
-// probabilities are those that a network of logits gives rows.
-func probabilities(ctx context.Context, m *onnx.Model, x []float32, n, classes int) ([][]float64, error) {
-	c, err := ort.NewClassifier(ctx, m, ort.ClassifierOptions{})
+	c, err := ort.NewClassifier(ctx, result.Model, ort.ClassifierOptions{})
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	rows := make([]float64, len(x))
-	for i, v := range x {
-		rows[i] = float64(v)
-	}
-	flat := make([]float64, n*classes)
-	if err := c.Predict(ctx, rows, flat); err != nil {
-		return nil, err
-	}
-	out := slices.Collect(slices.Chunk(flat, classes))
-	for _, p := range out {
-		softmax(p)
-	}
-	return out, nil
+	return Victim{Model: c}.probabilities(ctx, slices.Collect(slices.Chunk(input(records), width)))
 }

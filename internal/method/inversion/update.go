@@ -1,6 +1,6 @@
 // Package inversion makes records, or what is not known of them, out of what a model or its training gives away: of a gradient
 // that is sent to those who train together, the record that it was computed on; of a model, what a class looks like,
-// and of its answers, an attribute of a record.
+// and of its answers, an attribute of a record or what share of its training data had a property.
 //
 // What is made counts only where it is nearer to the truth than all that could have been known without the gradient or the model.
 package inversion
