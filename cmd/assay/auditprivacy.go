@@ -75,7 +75,7 @@ func auditPrivacyCommand(u *ui) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(membershipCommand(u), canariesCommand(u))
+	c.AddCommand(membershipCommand(u), canariesCommand(u), gradientAuditCommand(u), attributeCommand(u), inversionCommand(u), propertyCommand(u))
 	return c
 }
 

@@ -99,6 +99,11 @@ func (x *extractor) run(ctx context.Context, u *ui, v model.Classifier, rows *ta
 	if err != nil {
 		return nil, err
 	}
+	return s, x.inscribe(s, v, rows, records)
+}
+
+// inscribe writes into a surrogate what it takes and gives, and where it comes from.
+func (x *extractor) inscribe(s *extraction.Surrogate, v model.Classifier, rows *target.Rows, records *dataset.Dataset) error {
 	names := v.Describe().Classes
 	for i, name := range records.Schema.Label.Classes {
 		names[rows.Class(i)] = name
@@ -106,9 +111,9 @@ func (x *extractor) run(ctx context.Context, u *ui, v model.Classifier, rows *ta
 	schema := *records.Schema
 	schema.Label.Classes = names
 	if err := target.WriteSchema(s.Model, &schema); err != nil {
-		return nil, err
+		return err
 	}
-	return s, writeOrigin(s.Model, extractedBy{x.strategy, x.answers, s.Queries})
+	return writeOrigin(s.Model, extractedBy{x.strategy, x.answers, s.Queries})
 }
 
 // surrogateNetwork gives the builder of a network for records of a shape, and the shape in which it takes them.
