@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"assay/internal/model/ort"
+	"assay/internal/privacy"
 	"assay/onnx"
 )
 
@@ -268,6 +269,7 @@ func (t *training) result(v values, epoch int) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	delete(m.Metadata, privacy.Entry) // what was proven of the model as it was given does not hold for this one
 	return &Result{Model: m, History: t.history, Best: epoch, Early: t.early, Weights: len(t.memory.weights), Resumed: t.resumed}, nil
 }
 
