@@ -14,6 +14,7 @@ import (
 	"assay/internal/dataset"
 	"assay/internal/method/target"
 	"assay/internal/origin"
+	"assay/internal/privacy"
 	"assay/internal/train"
 	"assay/internal/train/network"
 	"assay/onnx"
@@ -26,6 +27,7 @@ type trainFlags struct {
 	without              string          // a model to compare the hardened one with
 	admission            admission
 	vouched              vouched
+	dp                   privateFlags // of assay train itself, and of trainings under audit
 	arch, widths         string
 	out, format, augment string
 	method, schedule     string
@@ -42,13 +44,22 @@ func trainCommand(u *ui) *cobra.Command {
 
 The data are split into parts to train on, for validation and to test on. A new
 model takes the data in their own units: it standardizes them itself. A model that
-is given as --arch is trained further as it is.`,
+is given as --arch is trained further as it is.
+
+With --dp-epsilon the training is DP-SGD: what its model says of any one record is bounded,
+proven, and written into the model's metadata. It takes its network's units from the limits in
+the schema (--schema), not from the records. What is given as --arch, the classes and the
+categories must not come from the records either; --dp-key is to be kept secret.
+Records for validation and test are not protected.`,
 		Example: `  assay train --data examples/diagnosis/breast_cancer.csv --label diagnosis --out model.onnx
-  assay train --data train-images-idx3-ubyte.gz --arch cnn --augment crop --out digits.onnx`,
+  assay train --data train-images-idx3-ubyte.gz --arch cnn --augment crop --out digits.onnx
+  assay train --data digits.csv.gz --schema schema.yaml --arch cnn --dp-epsilon 8 --out private.onnx`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c, u) },
 	}
 	f.add(c)
+	f.dp.add(c)
+	f.dp.addKey(c)
 	return c
 }
 
@@ -93,11 +104,13 @@ type outcome struct {
 	Epochs   int            `json:"epochs"`
 	Kept     int            `json:"kept"` // the epoch whose weights are kept
 	Resumed  int            `json:"resumed,omitempty"`
-	Training train.Score    `json:"training"` // as the examples were made for it
+	Training *train.Score   `json:"training,omitempty"` // as the examples were made for it; nil where it would give them away
 	Valid    *train.Score   `json:"validation,omitempty"`
 	Test     *train.Score   `json:"test,omitempty"`
 	Out      string         `json:"out"`
 	Seconds  float64        `json:"seconds"`
+
+	Privacy *proven `json:"privacy,omitempty"`
 
 	*hardening // nil where no solution was used
 }
@@ -142,6 +155,17 @@ func (f *trainFlags) run(c *cobra.Command, u *ui) error {
 			return err
 		}
 	}
+	var guarantee *privacy.Guarantee
+	if f.dp.on() {
+		key, err := f.dp.secret()
+		if err != nil {
+			return err
+		}
+		if guarantee, err = f.dp.apply(&o, parts.training.Len(), key); err != nil {
+			return err
+		}
+		parts.schema = unobserved(parts.schema)
+	}
 	result, err := train.Run(ctx, m, parts.training, o)
 	u.done()
 	if err != nil {
@@ -165,6 +189,12 @@ func (f *trainFlags) run(c *cobra.Command, u *ui) error {
 	}
 	if err := target.WriteSchema(result.Model, parts.schema); err != nil {
 		return err
+	}
+	if guarantee != nil {
+		out.Training = nil
+		if out.Privacy, err = f.private(ctx, result.Model, guarantee); err != nil {
+			return err
+		}
 	}
 	if f.solution != nil {
 		if out.hardening, err = f.hardened(ctx, u, result.Model, parts); err != nil {
@@ -192,7 +222,7 @@ func (f *trainFlags) complete() error {
 	if o.Optimizer.Method == train.SGD {
 		o.Optimizer.Nesterov = o.Optimizer.Momentum > 0
 	}
-	if err := f.parts.check(); err != nil || f.solution == nil {
+	if err := errors.Join(f.parts.check(), f.dp.check(o.Checkpoint)); err != nil || f.solution == nil {
 		return err
 	}
 	return f.solution.check()
@@ -252,6 +282,9 @@ func (f *trainFlags) build(s *split) (*onnx.Model, error) {
 	}
 	if !f.standardize {
 		return m, nil
+	}
+	if f.dp.on() {
+		return rescaled(m, s)
 	}
 	return train.Standardize(m, s.training)
 }
@@ -317,7 +350,7 @@ func (f *trainFlags) outcome(s *split, r *train.Result) *outcome {
 		Weights: r.Weights,
 	}
 	kept := r.History[r.Best]
-	out.Training, out.Valid = kept.Training, kept.Validation
+	out.Training, out.Valid = &kept.Training, kept.Validation
 	return out
 }
 
@@ -345,12 +378,17 @@ func (u *ui) trained(o *outcome) {
 	if o.hardening != nil {
 		u.row("hardened", "%s; the training's figures are under it", o.Hardened)
 	}
-	u.row("training", "%s", score(o.Training))
+	if o.Training != nil {
+		u.row("training", "%s", score(*o.Training))
+	}
 	if o.Valid != nil {
 		u.row("validation", "%s", score(*o.Valid))
 	}
 	if o.Test != nil {
 		u.row("test", "%s", score(*o.Test))
+	}
+	if o.Privacy != nil {
+		u.private(o.Privacy)
 	}
 	if o.hardening != nil {
 		u.hardened(o.hardening)
