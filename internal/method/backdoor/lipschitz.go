@@ -24,10 +24,10 @@ type ChannelLipschitz struct{}
 
 // Channel is one channel of a layer.
 type Channel struct {
-	Layer      string  // the node
-	Channel    int     // from 0
-	Bound      float64 // of its Lipschitz constant
-	Deviations float64 // above the mean of its layer
+	Layer      string  `json:"layer"`      // the node
+	Channel    int     `json:"channel"`    // from 0
+	Bound      float64 `json:"bound"`      // of its Lipschitz constant
+	Deviations float64 `json:"deviations"` // above the mean of its layer
 }
 
 // listed is how many channels a finding has.
