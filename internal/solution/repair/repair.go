@@ -68,8 +68,8 @@ func examples(of Description, m *onnx.Model, records *dataset.Dataset) (*train.D
 // FineTuning trains a model further on trusted records, at a rate high enough to leave where it was (Liu et al. 2018,
 // arXiv:1805.12185, take it for the first thing to try).
 type FineTuning struct {
-	Epochs int     // 0 for 20
-	Rate   float64 // of Adam at its highest, by one cycle; 0 for 0.005
+	Epochs int     // 0 for 60
+	Rate   float64 // of Adam at its highest, by one cycle; 0 for 0.02
 }
 
 // Describe implements Repair.
@@ -92,7 +92,7 @@ func (f FineTuning) Repair(ctx context.Context, m *onnx.Model, records *dataset.
 
 func (f FineTuning) epochs() int {
 	if f.Epochs == 0 {
-		return 20
+		return 60
 	}
 	return f.Epochs
 }
@@ -101,7 +101,7 @@ func (f FineTuning) epochs() int {
 func (f FineTuning) train(ctx context.Context, m *onnx.Model, d *train.Data, o Options, perturb func(context.Context, *train.Batch) error) (*onnx.Model, error) {
 	rate := f.Rate
 	if rate == 0 {
-		rate = 0.005
+		rate = 0.02
 	}
 	if f.Epochs < 0 || rate < 0 {
 		return nil, errors.New("training for less than no time, or at a rate below 0, is not possible: give epochs and a rate above 0")

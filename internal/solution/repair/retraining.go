@@ -122,13 +122,7 @@ func answers(ctx context.Context, m *onnx.Model, rows []float32, o ort.Options) 
 	if err != nil {
 		return nil, err
 	}
-	b := c.Begin()
-	logits, _ := b.Call(c, b.Input)
-	scorer, err := b.Measure(logits)
-	if err != nil {
-		return nil, err
-	}
-	scores, err := rewrite.Run(ctx, scorer, rows, o)
+	scores, err := rewrite.LogitsOf(ctx, c, rows, o)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 // perturbation changes with the weights is left out, as at an inner maximum it may be (Danskin's theorem). That makes it universal
 // adversarial training (Shafahi et al. 2020, arXiv:1811.11304) on trusted records.
 type Unlearning struct {
-	Radius float64 // L2 norm of the perturbation, in standard deviations of the records' values times the root of how many a record has; 0 for 0.5
+	Radius float64 // L2 norm of the perturbation, in standard deviations of the records' values times the root of how many a record has; 0 for 0.25
 	Steps  int     // of the perturbation for each step of the weights; 0 for 5
 	Tune   FineTuning
 }
@@ -35,7 +35,7 @@ func (r Unlearning) Repair(ctx context.Context, m *onnx.Model, records *dataset.
 		return nil, err
 	}
 	if r.Radius == 0 {
-		r.Radius = 0.5
+		r.Radius = 0.25
 	}
 	if r.Steps == 0 {
 		r.Steps = 5
