@@ -18,7 +18,7 @@ func hardenCommand(u *ui) *cobra.Command {
 		"pgd": pgdCommand, "trades": tradesCommand, "smoothing": smoothingCommand,
 		"squeezing": squeezingCommand, "knn": knnCommand, "mahalanobis": mahalanobisCommand,
 		"rejection": rejectionCommand, "randomisation": randomisationCommand, "ensemble": ensembleCommand,
-		"dpa": dpaCommand,
+		"dpa": dpaCommand, "sisa": sisaCommand,
 	}
 	c := &cobra.Command{
 		Use:   "harden SOLUTION",

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -12,12 +11,9 @@ import (
 
 	"assay/internal/certificate"
 	"assay/internal/dataset"
-	"assay/internal/method/target"
 	"assay/internal/model"
 	"assay/internal/model/ort"
 	"assay/internal/solution/dpa"
-	"assay/internal/solution/rewrite"
-	"assay/internal/train"
 	"assay/onnx"
 )
 
@@ -108,7 +104,7 @@ func (f *dpaFlags) run(ctx context.Context, u *ui) error {
 		hardening: newHardening("dpa", fmt.Sprintf("the vote of %d networks, each trained on the records whose hash is its own", f.partitions)),
 	}
 	out.Smallest = parts.training.Len()
-	m, err := f.vote(ctx, u, parts, out)
+	m, err := f.merged(ctx, u, parts, out)
 	if err != nil {
 		if ctx.Err() != nil && f.options.Checkpoint != "" {
 			u.note("the same command goes on from the checkpoints in %s", f.options.Checkpoint)
@@ -133,8 +129,8 @@ func (f *dpaFlags) run(ctx context.Context, u *ui) error {
 	return nil
 }
 
-// vote trains the networks and merges them.
-func (f *dpaFlags) vote(ctx context.Context, u *ui, s *split, out *voting) (*onnx.Model, error) {
+// merged trains the networks and merges them.
+func (f *dpaFlags) merged(ctx context.Context, u *ui, s *split, out *voting) (*onnx.Model, error) {
 	learn := func(ctx context.Context, part int, d *dataset.Dataset) (*onnx.Model, error) {
 		out.Smallest, out.Largest = min(out.Smallest, d.Len()), max(out.Largest, d.Len())
 		return f.learn(ctx, part, d)
@@ -144,42 +140,16 @@ func (f *dpaFlags) vote(ctx context.Context, u *ui, s *split, out *voting) (*onn
 	if err != nil {
 		return nil, err
 	}
-	members := make([]*rewrite.Classifier, len(networks))
-	for i, m := range networks {
-		if members[i], err = rewrite.Open(ctx, m, ort.Options{Threads: f.options.Threads}); err != nil {
-			return nil, err
-		}
-	}
-	m, err := dpa.Merge(members)
-	if err != nil {
-		return nil, err
-	}
-	return m, target.WriteSchema(m, s.schema)
+	return f.vote(ctx, networks, s.schema)
 }
 
 // learn trains the network of a part. It sees nothing of the others.
 func (f *dpaFlags) learn(ctx context.Context, part int, d *dataset.Dataset) (*onnx.Model, error) {
-	own := *f
-	own.options.Seed += uint64(part) * 0x9e3779b97f4a7c15 // another for each part, and for each of neighbouring seeds
-	own.standardize = f.standardize && d.Len() > 0
-	s := &split{schema: d.Schema, training: train.FromDataset(d)}
-	m, err := own.build(s)
-	if err != nil || d.Len() == 0 {
-		return m, err
-	}
-	o := own.options
+	o := f.options
 	if o.Checkpoint != "" {
 		o.Checkpoint = filepath.Join(o.Checkpoint, fmt.Sprintf("partition-%04d", part+1))
 	}
-	if o.Augment, err = augmentation(f.augment, s.training); err != nil {
-		return nil, err
-	}
-	result, err := train.Run(ctx, m, s.training, o)
-	var diverged *train.Diverged
-	if err != nil && !errors.As(err, &diverged) { // what diverged votes by its last good weights: that, too, is of its part alone
-		return nil, err
-	}
-	return result.Model, nil
+	return f.learnPart(ctx, part, nil, d, o)
 }
 
 // measure tells what the solution costs and certifies, on records to test on.

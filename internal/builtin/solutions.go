@@ -15,6 +15,7 @@ func Solutions() []Solution {
 	prevent := []assay.Cell{{Vulnerability: assay.Evasion, Function: assay.Prevent}}
 	detect := []assay.Cell{{Vulnerability: assay.Evasion, Function: assay.Detect}}
 	poisoning := []assay.Cell{{Vulnerability: assay.DataPoisoning, Function: assay.Prevent}}
+	forgetting := []assay.Cell{{Vulnerability: assay.DataPoisoning, Function: assay.Resolve}}
 	return []Solution{
 		{"pgd", "adversarial training: on what PGD makes of the examples", prevent,
 			"Madry et al. 2018 (arXiv:1706.06083), section 2.1"},
@@ -36,5 +37,7 @@ func Solutions() []Solution {
 			"Lakshminarayanan et al. 2017 (arXiv:1612.01474), section 2.4"},
 		{"dpa", "a vote of networks trained on parts of the records, certified against a number of poisoned ones", poisoning,
 			"Levine and Feizi 2021 (arXiv:2006.14768), section 3.1 and theorem 1"},
+		{"sisa", "a vote of networks trained on shards slice by slice, so that records can be forgotten", forgetting,
+			"Bourtoule et al. 2021 (arXiv:1912.03817), section IV"},
 	}
 }

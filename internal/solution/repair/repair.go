@@ -74,7 +74,7 @@ type FineTuning struct {
 
 // Describe implements Repair.
 func (FineTuning) Describe() Description {
-	return Description{"fine-tuning", "trained further on trusted records", Trusted, "Liu et al. 2018 (arXiv:1805.12185), against which fine-pruning is set"}
+	return Description{"fine-tuning", "trained further on trusted records", Trusted, "the baseline of Liu et al. 2018 (arXiv:1805.12185)"}
 }
 
 // Repair implements Repair.

@@ -61,7 +61,7 @@ func (s *scene) quarantine() *dataset.Quarantine {
 	return s.planted.Dataset.NewQuarantine("poisoned", at, make([]string, len(at)))
 }
 
-// try repairs and attacks again.
+// try repairs and attacks again, and without fresh triggers only with the same.
 func (s *scene) try(t *testing.T, by repair.Repair, fresh []plant.Planter) *relapse.Report {
 	t.Helper()
 	records := s.trusted
@@ -80,7 +80,10 @@ func (s *scene) try(t *testing.T, by repair.Repair, fresh []plant.Planter) *rela
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial := relapse.Trial{Before: s.model, After: after, Backdoor: s.planted, Test: s.test, Training: s.training, Train: s.options, Seed: s.seed, Rate: s.rate}
+	trial := relapse.Trial{Before: s.model, After: after, Backdoor: s.planted, Test: s.test, Train: s.options, Seed: s.seed, Rate: s.rate}
+	if fresh != nil {
+		trial.Training = s.training
+	}
 	if by.Describe().Records != repair.Training {
 		trial.Fresh, trial.Repair = fresh, mend
 	}
