@@ -23,7 +23,6 @@ type sisaFlags struct {
 	trainFlags
 	sisa   sisa.Options
 	forget string
-	fpr    float64
 }
 
 func sisaCommand(u *ui) *cobra.Command {
@@ -38,9 +37,10 @@ The same command with --forget trains without some of the records: again only th
 from the slice before them on. What comes out is byte by byte what would have been trained
 without them. Their file is in the form of a quarantine, as assay inspect-data writes it.
 
-With records to test on, it is looked whether a membership test still tells the forgotten
-records from those, and, to know that it could, whether it does by the networks that held
-them. The exit code is 1 where a trace is found, and 2 where none could be.`,
+Then it is looked whether the forgotten records left a trace: whether the networks of their
+shards know them best more often than by chance; and, to know that the test could tell,
+whether those that held them did. The exit code is 1 where a trace is found, and 2 where
+none could be.`,
 		Example: `  assay harden sisa --data digits.csv.gz --schema schema.yaml --arch cnn --shards 5 --slices 4 --state state --out model.onnx
   assay harden sisa --data digits.csv.gz --schema schema.yaml --arch cnn --shards 5 --slices 4 --state state --forget forget.json --out model.onnx`,
 		Args: cobra.NoArgs,
@@ -57,7 +57,6 @@ them. The exit code is 1 where a trace is found, and 2 where none could be.`,
 	s.IntVar(&f.sisa.Slices, "slices", 4, fmt.Sprintf("of each shard, 1 to %d: more forget faster, and take longer to train", sisa.MaxSlices))
 	s.StringVar(&f.sisa.Folder, "state", "", "a folder of its own for the networks after each slice")
 	s.StringVar(&f.forget, "forget", "", "a file of records of --data to forget")
-	s.Float64Var(&f.fpr, "fpr", 0.1, "of the membership test: the part of other records that it may take for members")
 	s.StringVar(&f.without, "without", "", "a MODEL.onnx without the solution, to compare the clean accuracy with")
 	c.MarkFlagRequired("state")
 	return c
@@ -89,8 +88,6 @@ func (f *sisaFlags) check() error {
 		return usagef("--arch %s: what a model was trained on before could not be forgotten; give logistic, mlp, cnn or resnet20", f.arch)
 	case f.options.Patience != 0 || f.options.Checkpoint != "":
 		return usagef("--patience and --checkpoint are not for sisa: there are no records to measure each network on, and --state keeps the slices")
-	case !(f.fpr > 0 && f.fpr < 1):
-		return usagef("--fpr %g: give a part above 0 and below 1", f.fpr)
 	}
 	return nil
 }
@@ -143,10 +140,8 @@ func (f *sisaFlags) run(ctx context.Context, u *ui) error {
 	}
 	if removed != nil {
 		out.Forgot = removed.Len()
-		if parts.records.test != nil {
-			if out.Trace, err = trained.FindTrace(ctx, removed, parts.records.test, f.sisa, f.fpr, costConfidence, ort.Options{Threads: f.options.Threads}); err != nil {
-				return err
-			}
+		if out.Trace, err = trained.FindTrace(ctx, removed, f.sisa.Slices, costConfidence, ort.Options{Threads: f.options.Threads}); err != nil {
+			return err
 		}
 	}
 	if err := m.Save(f.out); err != nil {
@@ -223,7 +218,7 @@ func (f *sisaFlags) learn(ctx context.Context, shard, slice int, m *onnx.Model, 
 // measure tells what the solution costs, on records to test on.
 func (f *sisaFlags) measure(ctx context.Context, u *ui, m *onnx.Model, s *split, h *hardening) error {
 	if s.records.test == nil {
-		u.note("there are no records to test on, so what the solution costs, and whether a trace stays, is not known: give --test or --test-data")
+		u.note("there are no records to test on, so what the solution costs is not known: give --test or --test-data")
 		return nil
 	}
 	with, err := ort.NewClassifier(ctx, m, ort.ClassifierOptions{Options: ort.Options{Threads: f.options.Threads}})
@@ -265,7 +260,7 @@ func (u *ui) forgot(o *forgetting) {
 		u.row("forgotten", "%d records", o.Forgot)
 	}
 	if t := o.Trace; t != nil {
-		u.row("trace", "%s", traced(t, map[bool]string{true: "found", false: "none found"}[t.Found]))
+		u.row("trace", "%s", traced(t, map[bool]string{true: "one is found", false: "none is found"}[t.Found]))
 		switch {
 		case t.Control == nil:
 			u.row("control", "there are no networks that held the records, so that the test could have found a trace is not known")
@@ -279,5 +274,5 @@ func (u *ui) forgot(o *forgetting) {
 }
 
 func traced(t *sisa.Trace, what string) string {
-	return fmt.Sprintf("%s: TPR %s at an FPR of %s, between %s and %s", what, percent(t.TPR.Estimate), percent(t.FPR), percent(t.TPR.Lower), percent(t.TPR.Upper))
+	return fmt.Sprintf("%s: %d of %d are known best by the network of their shard, at least %s of such records; by chance %s", what, t.Known, t.Removed, percent(t.Lower), percent(t.Chance))
 }

@@ -3,7 +3,6 @@ package sisa
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 
 	"assay/internal/dataset"
@@ -13,83 +12,54 @@ import (
 	"assay/onnx"
 )
 
-// Trace tells whether removed records can be told from records that were never trained on. The score of a record is how much
-// smaller its loss is by the model of its shard than, on average, by those of the others, which never saw it: the calibrated
-// loss attack (Watson et al. 2022, arXiv:2111.08440) with models that are there anyway. It supposes that the removed
-// records are like the others: of such as were chosen for being odd, only the comparison with the control counts.
+// Trace tells whether removed records left a trace: how often the network of a record's own shard knows it best, by the smallest
+// loss of all. Those of the other shards never saw it, so that the loss is compared with what it is without the record
+// (calibration by difficulty, Watson et al. 2022, arXiv:2111.08440). Of networks that none of the records touched each is as
+// likely to know one best, as a record's shard comes of its hash alone: the chance is exactly 1 in as many as there are
+// shards, whatever the records are like. A copy of a record that stayed is in the same shard, and is a trace.
 type Trace struct {
 	Removed    int     `json:"removed"`
-	Others     int     `json:"others"` // never trained on
-	FPR        float64 `json:"fpr"`
-	Confidence float64 `json:"confidence"` // of both bounds of each rate
-	TPR        Rate    `json:"tpr"`        // of removed records at that FPR, with exact bounds
-	Found      bool    `json:"found"`      // the lower bound is above the FPR: better than chance
+	Known      int     `json:"known"` // best by the network of their shard; where another is as good they do not count
+	Rate       float64 `json:"rate"`
+	Lower      float64 `json:"lower"` // exact one-sided bounds
+	Upper      float64 `json:"upper"`
+	Confidence float64 `json:"confidence"`
+	Chance     float64 `json:"chance"`
+	Found      bool    `json:"found"` // the lower bound is above chance
 
-	// Control is the same of the models that were replaced, which do hold the records. Where it finds nothing either, that
+	// Control is the same of the networks that were replaced, which do hold the records. Where it finds nothing either, that
 	// nothing was found says nothing. Nil where nothing was replaced.
 	Control *Trace `json:"control,omitempty"`
 }
 
-// Rate is a rate with its bounds.
-type Rate struct {
-	Estimate float64 `json:"estimate"`
-	Lower    float64 `json:"lower"`
-	Upper    float64 `json:"upper"`
-}
-
-// FindTrace looks for removed records in the models, and in those that they replaced. FPR is above 0 and below 1.
-func (t *Trained) FindTrace(ctx context.Context, removed, others *dataset.Dataset, o Options, fpr, confidence float64, run ort.Options) (*Trace, error) {
-	if removed.Len() == 0 || others == nil || others.Len() == 0 {
-		return nil, errors.New("a trace is looked for by removed records and others that were never trained on, and there are none")
+// FindTrace looks for removed records in the models, and in those that they replaced.
+func (t *Trained) FindTrace(ctx context.Context, removed *dataset.Dataset, count int, confidence float64, run ort.Options) (*Trace, error) {
+	if removed.Len() == 0 || removed.Y == nil {
+		return nil, errors.New("a trace is looked for of removed records with labels, and there are none")
 	}
-	out, err := find(ctx, t.Models, removed, others, o.Slices, fpr, confidence, run)
+	out, err := find(ctx, t.Models, removed, count, confidence, run)
 	if err != nil {
 		return nil, err
 	}
-	before, any := make([]*onnx.Model, len(t.Models)), false
+	before, replaced := make([]*onnx.Model, len(t.Models)), false
 	for i, m := range t.Replaced {
 		if before[i] = m; m == nil {
 			before[i] = t.Models[i]
 		} else {
-			any = true
+			replaced = true
 		}
 	}
-	if any {
-		out.Control, err = find(ctx, before, removed, others, o.Slices, fpr, confidence, run)
+	if replaced {
+		out.Control, err = find(ctx, before, removed, count, confidence, run)
 	}
 	return out, err
 }
 
-func find(ctx context.Context, models []*onnx.Model, removed, others *dataset.Dataset, count int, fpr, confidence float64, run ort.Options) (*Trace, error) {
-	members, err := scores(ctx, models, removed, count, run)
-	if err != nil {
-		return nil, err
+func find(ctx context.Context, models []*onnx.Model, d *dataset.Dataset, count int, confidence float64, run ort.Options) (*Trace, error) {
+	own, others := make([]float64, d.Len()), make([]float64, d.Len())
+	for i := range others {
+		others[i] = math.Inf(1)
 	}
-	rest, err := scores(ctx, models, others, count, run)
-	if err != nil {
-		return nil, err
-	}
-	positive := make([]bool, len(members)+len(rest))
-	for i := range members {
-		positive[i] = true
-	}
-	roc, err := stat.NewROC(append(members, rest...), positive)
-	if err != nil {
-		return nil, err
-	}
-	tpr, err := roc.TPRAtFPR(fpr, confidence)
-	if err != nil {
-		return nil, err
-	}
-	return &Trace{Removed: len(members), Others: len(rest), FPR: fpr, Confidence: confidence, TPR: Rate(tpr), Found: tpr.Lower > fpr}, nil
-}
-
-// scores tells of each record how much better the model of its shard knows it than the others do.
-func scores(ctx context.Context, models []*onnx.Model, d *dataset.Dataset, count int, run ort.Options) ([]float64, error) {
-	if len(models) < MinShards {
-		return nil, fmt.Errorf("%d models: a trace is looked for by those of %d shards or more", len(models), MinShards)
-	}
-	out := make([]float64, d.Len())
 	for k, m := range models {
 		losses, err := lossesOf(ctx, m, d, run)
 		if err != nil {
@@ -97,13 +67,26 @@ func scores(ctx context.Context, models []*onnx.Model, d *dataset.Dataset, count
 		}
 		for i, loss := range losses {
 			if shard, _ := place(d.Digest(i), len(models), count); shard == k {
-				out[i] -= loss
+				own[i] = loss
 			} else {
-				out[i] += loss / float64(len(models)-1)
+				others[i] = min(others[i], loss)
 			}
 		}
 	}
-	return out, nil
+	t := &Trace{Removed: d.Len(), Confidence: confidence, Chance: 1 / float64(len(models))}
+	for i := range own {
+		if own[i] < others[i] {
+			t.Known++
+		}
+	}
+	t.Rate = float64(t.Known) / float64(t.Removed)
+	var err error
+	if t.Lower, err = stat.BinomialLower(t.Known, t.Removed, confidence); err != nil {
+		return nil, err
+	}
+	t.Upper, err = stat.BinomialUpper(t.Known, t.Removed, confidence)
+	t.Found = t.Lower > t.Chance
+	return t, err
 }
 
 // lossesOf gives the cross-entropy of each record.
@@ -124,7 +107,7 @@ func lossesOf(ctx context.Context, m *onnx.Model, d *dataset.Dataset, run ort.Op
 		for _, v := range row {
 			sum += math.Exp(float64(v) - own)
 		}
-		losses[i] = min(math.Log(sum), math.MaxFloat32) // finite also where the other logits are beyond what can be counted
+		losses[i] = math.Log(sum)
 	}
 	return losses, nil
 }
