@@ -12,7 +12,6 @@ import (
 	"assay/internal/certificate"
 	"assay/internal/dataset"
 	"assay/internal/model"
-	"assay/internal/model/ort"
 	"assay/internal/solution/dpa"
 	"assay/onnx"
 )
@@ -111,7 +110,9 @@ func (f *dpaFlags) run(ctx context.Context, u *ui) error {
 		}
 		return err
 	}
-	if err := f.measure(ctx, u, m, parts, out.hardening); err != nil {
+	if err := f.measureVote(ctx, u, m, parts, out.hardening, func(with model.Classifier) error {
+		return f.certify(ctx, with, parts.records.test, out.hardening)
+	}); err != nil {
 		return err
 	}
 	if err := m.Save(f.out); err != nil {
@@ -152,30 +153,9 @@ func (f *dpaFlags) learn(ctx context.Context, part int, d *dataset.Dataset) (*on
 	return f.learnPart(ctx, part, nil, d, o)
 }
 
-// measure tells what the solution costs and certifies, on records to test on.
-func (f *dpaFlags) measure(ctx context.Context, u *ui, m *onnx.Model, s *split, h *hardening) error {
-	if s.records.test == nil {
-		u.note("there are no records to test on, so what the solution costs and certifies is not known: give --test or --test-data")
-		return nil
-	}
-	with, err := ort.NewClassifier(ctx, m, ort.ClassifierOptions{Options: ort.Options{Threads: f.options.Threads}})
-	if err != nil {
-		return err
-	}
-	defer with.Close()
-	other, err := f.unhardened(ctx, u)
-	if err != nil {
-		return err
-	}
-	var without model.Classifier
-	if other != nil {
-		without = other
-		defer other.Close()
-	}
-	if h.Cost, err = measureCost(ctx, with, without, s.records.test); err != nil {
-		return err
-	}
-	x, labels, err := modelRows(with.Describe(), s.records.test)
+// certify tells what is certified, on records to test on.
+func (f *dpaFlags) certify(ctx context.Context, with model.Classifier, test *dataset.Dataset, h *hardening) error {
+	x, labels, err := modelRows(with.Describe(), test)
 	if err != nil {
 		return err
 	}

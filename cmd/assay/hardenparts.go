@@ -6,6 +6,7 @@ import (
 
 	"assay/internal/dataset"
 	"assay/internal/method/target"
+	"assay/internal/model"
 	"assay/internal/model/ort"
 	"assay/internal/solution/dpa"
 	"assay/internal/solution/rewrite"
@@ -55,4 +56,28 @@ func (f *trainFlags) vote(ctx context.Context, networks []*onnx.Model, schema *d
 		return nil, err
 	}
 	return m, target.WriteSchema(m, schema)
+}
+
+// measureVote tells what a vote costs, on records to test on, and what is then to be told of it; nil for nothing.
+func (f *trainFlags) measureVote(ctx context.Context, u *ui, m *onnx.Model, s *split, h *hardening, then func(with model.Classifier) error) error {
+	if s.records.test == nil {
+		u.note("there are no records to test on, so what the solution costs and achieves is not known: give --test or --test-data")
+		return nil
+	}
+	with, err := ort.NewClassifier(ctx, m, ort.ClassifierOptions{Options: ort.Options{Threads: f.options.Threads}})
+	if err != nil {
+		return err
+	}
+	defer with.Close()
+	other, err := f.unhardened(ctx, u)
+	if err != nil {
+		return err
+	}
+	if other != nil {
+		defer other.Close()
+	}
+	if h.Cost, err = measureCost(ctx, with, other, s.records.test); err != nil || then == nil {
+		return err
+	}
+	return then(with)
 }

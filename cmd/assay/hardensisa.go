@@ -135,7 +135,7 @@ func (f *sisaFlags) run(ctx context.Context, u *ui) error {
 	if err != nil {
 		return err
 	}
-	if err := f.measure(ctx, u, m, parts, out.hardening); err != nil {
+	if err := f.measureVote(ctx, u, m, parts, out.hardening, nil); err != nil {
 		return err
 	}
 	if removed != nil {
@@ -213,28 +213,6 @@ func (f *sisaFlags) recipe(schema *dataset.Schema) (string, error) {
 // learn trains the network of a shard further.
 func (f *sisaFlags) learn(ctx context.Context, shard, slice int, m *onnx.Model, d *dataset.Dataset) (*onnx.Model, error) {
 	return f.learnPart(ctx, shard*f.sisa.Slices+slice, m, d, f.options)
-}
-
-// measure tells what the solution costs, on records to test on.
-func (f *sisaFlags) measure(ctx context.Context, u *ui, m *onnx.Model, s *split, h *hardening) error {
-	if s.records.test == nil {
-		u.note("there are no records to test on, so what the solution costs is not known: give --test or --test-data")
-		return nil
-	}
-	with, err := ort.NewClassifier(ctx, m, ort.ClassifierOptions{Options: ort.Options{Threads: f.options.Threads}})
-	if err != nil {
-		return err
-	}
-	defer with.Close()
-	other, err := f.unhardened(ctx, u)
-	if err != nil {
-		return err
-	}
-	if other != nil {
-		defer other.Close()
-	}
-	h.Cost, err = measureCost(ctx, with, other, s.records.test)
-	return err
 }
 
 // verdict is the error of what the membership test says.
