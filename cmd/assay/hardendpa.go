@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -12,13 +11,10 @@ import (
 
 	"assay/internal/certificate"
 	"assay/internal/dataset"
-	"assay/internal/method/target"
 	"assay/internal/model"
 	"assay/internal/model/ort"
 	"assay/internal/origin"
 	"assay/internal/solution/dpa"
-	"assay/internal/solution/rewrite"
-	"assay/internal/train"
 	"assay/onnx"
 )
 
@@ -126,14 +122,16 @@ func (f *dpaFlags) run(ctx context.Context, u *ui) error {
 		hardening: newHardening("dpa", f.how()),
 	}
 	out.Smallest = parts.training.Len()
-	m, err := f.vote(ctx, u, parts, out)
+	m, err := f.merged(ctx, u, parts, out)
 	if err != nil {
 		if ctx.Err() != nil && f.options.Checkpoint != "" {
 			u.note("the same command goes on from the checkpoints in %s", f.options.Checkpoint)
 		}
 		return err
 	}
-	if err := f.measure(ctx, u, m, parts, out.hardening); err != nil {
+	if err := f.measureVote(ctx, u, m, parts, out.hardening, func(with model.Classifier) error {
+		return f.tellCertified(ctx, with, parts.records.test, out.hardening)
+	}); err != nil {
 		return err
 	}
 	if err := m.Save(f.out); err != nil {
@@ -162,8 +160,8 @@ func (f *dpaFlags) how() string {
 	return fmt.Sprintf("the vote of %d networks, of which each record is among the training data of the %d that its hash gives", f.spread.Members(), f.over)
 }
 
-// vote trains the networks and merges them.
-func (f *dpaFlags) vote(ctx context.Context, u *ui, s *split, out *voting) (*onnx.Model, error) {
+// merged trains the networks and merges them.
+func (f *dpaFlags) merged(ctx context.Context, u *ui, s *split, out *voting) (*onnx.Model, error) {
 	learn := func(ctx context.Context, part int, d *dataset.Dataset) (*onnx.Model, error) {
 		out.Smallest, out.Largest = min(out.Smallest, d.Len()), max(out.Largest, d.Len())
 		return f.learn(ctx, part, d)
@@ -177,68 +175,21 @@ func (f *dpaFlags) vote(ctx context.Context, u *ui, s *split, out *voting) (*onn
 	if err != nil {
 		return nil, err
 	}
-	members := make([]*rewrite.Classifier, len(f.networks))
-	for i, m := range f.networks {
-		if members[i], err = rewrite.Open(ctx, m, ort.Options{Threads: f.options.Threads}); err != nil {
-			return nil, err
-		}
-	}
-	m, err := dpa.Merge(members)
-	if err != nil {
-		return nil, err
-	}
-	return m, target.WriteSchema(m, s.schema)
+	return f.vote(ctx, f.networks, s.schema)
 }
 
 // learn trains the network of a part. It sees nothing of the others.
 func (f *dpaFlags) learn(ctx context.Context, part int, d *dataset.Dataset) (*onnx.Model, error) {
-	own := *f
-	own.options.Seed += uint64(part) * 0x9e3779b97f4a7c15 // another for each part, and for each of neighbouring seeds
-	own.standardize = f.standardize && d.Len() > 0
-	s := &split{schema: d.Schema, training: train.FromDataset(d)}
-	m, err := own.build(s)
-	if err != nil || d.Len() == 0 {
-		return m, err
-	}
-	o := own.options
+	o := f.options
 	if o.Checkpoint != "" {
 		o.Checkpoint = filepath.Join(o.Checkpoint, fmt.Sprintf("partition-%04d", part+1))
 	}
-	if o.Augment, err = augmentation(f.augment, s.training); err != nil {
-		return nil, err
-	}
-	result, err := train.Run(ctx, m, s.training, o)
-	var diverged *train.Diverged
-	if err != nil && !errors.As(err, &diverged) { // what diverged votes by its last good weights: that, too, is of its part alone
-		return nil, err
-	}
-	return result.Model, nil
+	return f.learnPart(ctx, part, nil, d, o)
 }
 
-// measure tells what the solution costs and certifies, on records to test on.
-func (f *dpaFlags) measure(ctx context.Context, u *ui, m *onnx.Model, s *split, h *hardening) error {
-	if s.records.test == nil {
-		u.note("there are no records to test on, so what the solution costs and certifies is not known: give --test or --test-data")
-		return nil
-	}
-	with, err := ort.NewClassifier(ctx, m, ort.ClassifierOptions{Options: ort.Options{Threads: f.options.Threads}})
-	if err != nil {
-		return err
-	}
-	defer with.Close()
-	other, err := f.unhardened(ctx, u)
-	if err != nil {
-		return err
-	}
-	var without model.Classifier
-	if other != nil {
-		without = other
-		defer other.Close()
-	}
-	if h.Cost, err = measureCost(ctx, with, without, s.records.test); err != nil {
-		return err
-	}
-	x, labels, err := modelRows(with.Describe(), s.records.test)
+// tellCertified tells what is certified, on records to test on.
+func (f *dpaFlags) tellCertified(ctx context.Context, with model.Classifier, test *dataset.Dataset, h *hardening) error {
+	x, labels, err := modelRows(with.Describe(), test)
 	if err != nil {
 		return err
 	}

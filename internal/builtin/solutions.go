@@ -16,6 +16,7 @@ func Solutions() []Solution {
 	detect := []assay.Cell{{Vulnerability: assay.Evasion, Function: assay.Detect}}
 	poisoning := []assay.Cell{{Vulnerability: assay.DataPoisoning, Function: assay.Prevent}}
 	confidentiality := []assay.Cell{{Vulnerability: assay.Confidentiality, Function: assay.Prevent}}
+	forgetting := []assay.Cell{{Vulnerability: assay.DataPoisoning, Function: assay.Resolve}}
 	return []Solution{
 		{"pgd", "adversarial training: on what PGD makes of the examples", prevent,
 			"Madry et al. 2018 (arXiv:1706.06083), section 2.1"},
@@ -43,5 +44,7 @@ func Solutions() []Solution {
 		{"rounding", "probabilities rounded to a few decimals", confidentiality, "Shokri et al. 2017 (arXiv:1610.05820), section VIII"},
 		{"topk", "probabilities of the most probable classes only", confidentiality, "Shokri et al. 2017 (arXiv:1610.05820), section VIII"},
 		{"noise", "noise on the logits of each answer", confidentiality, "Jia et al. 2019 (arXiv:1909.10594) choose it by the attack; here it is normal"},
+		{"sisa", "a vote of networks trained on shards slice by slice, so that records can be forgotten", forgetting,
+			"Bourtoule et al. 2021 (arXiv:1912.03817), section IV"},
 	}
 }

@@ -15,7 +15,7 @@ func TestSolutionsAreComplete(t *testing.T) {
 		}
 		seen[s.Name] = true
 		for _, c := range s.Cells {
-			want, ok := map[string]assay.Vulnerability{"dpa": assay.DataPoisoning, "gce": assay.DataPoisoning, "labels": assay.Confidentiality, "rounding": assay.Confidentiality,
+			want, ok := map[string]assay.Vulnerability{"dpa": assay.DataPoisoning, "gce": assay.DataPoisoning, "sisa": assay.DataPoisoning, "labels": assay.Confidentiality, "rounding": assay.Confidentiality,
 				"topk": assay.Confidentiality, "noise": assay.Confidentiality}[s.Name]
 			if !ok {
 				want = assay.Evasion
