@@ -238,9 +238,6 @@ type inspection struct {
 	patterns  []poisoning.Pattern
 }
 
-// neighboursAsked is how many neighbours are asked for their label.
-const neighboursAsked = 10
-
 // detect runs all detectors; the records from first on are known to be clean.
 func (f *inspectFlags) detect(ctx context.Context, r *poisoning.Records, first int) (*inspection, error) {
 	out := &inspection{records: r}
@@ -249,12 +246,9 @@ func (f *inspectFlags) detect(ctx context.Context, r *poisoning.Records, first i
 		out.nearest, err = search(ctx, m, k)
 		return out.nearest, err
 	}
-	detectors := []poisoning.Detector{
-		poisoning.ConfidentLearning{}, poisoning.KNN{K: neighboursAsked, Search: ofFeatures}, poisoning.SpectralSignatures{}, poisoning.Spectre{},
-		poisoning.ActivationClustering{}, poisoning.TriggerPattern{}, poisoning.NearDuplicates{Search: search}, poisoning.Extremes{}, poisoning.IsolationForest{},
-	}
-	if r.Checkpoints != nil {
-		detectors = append(detectors, poisoning.TracIn{})
+	detectors := poisoning.Detectors(ofFeatures, search)
+	if r.Checkpoints == nil {
+		detectors = slices.DeleteFunc(detectors, func(d poisoning.Detector) bool { return slices.Contains(d.Describe().Needs, poisoning.Checkpoints) })
 	}
 	if f.strip != nil {
 		detectors = append(detectors, f.strip)

@@ -5,7 +5,9 @@ import (
 
 	"assay"
 	"assay/internal/assess"
+	"assay/internal/assess/poisoning"
 	"assay/internal/assess/supplychain"
+	"assay/internal/method/poisoning/plant"
 	"assay/internal/scan/formats"
 	"assay/internal/system"
 )
@@ -16,6 +18,7 @@ func Testers(s *system.System, library string, now func() time.Time) (map[assay.
 	evasion := newEvasionTester(s, library)
 	return map[assay.Vulnerability]assess.Tester{
 		assay.Evasion:        evasion,
+		assay.DataPoisoning:  poisoning.New(s, library, func(name string) (plant.Planter, error) { return FindPlanter(name, Planting{}) }),
 		assay.ModelPoisoning: supplychain.New(s, formats.All(), now),
 	}, evasion.close
 }

@@ -20,11 +20,10 @@ import (
 	"assay/internal/strict"
 )
 
-// Two descriptions in which every field is used, of rows and of texts.
-const (
-	complete = "testdata/complete/assay.yaml"
-	ofTexts  = "testdata/texts/assay.yaml"
-)
+const complete = "testdata/complete/assay.yaml"
+
+// descriptions use every field together: of rows, of texts and of training data.
+var descriptions = []string{complete, "testdata/texts/assay.yaml", "testdata/training/assay.yaml"}
 
 // mutation is a description of which one place is wrong.
 type mutation struct {
@@ -48,7 +47,7 @@ var unlimited = regexp.MustCompile(`\.rate\.|endpoints.*\.range`)
 var signed = regexp.MustCompile(`\.range\[0\]$|\.min$|\.threshold$`)
 
 var mutations = sync.OnceValue(func() (all []mutation) {
-	for _, file := range []string{complete, ofTexts} {
+	for _, file := range descriptions {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			panic(err)
@@ -228,7 +227,7 @@ func TestMutations(t *testing.T) {
 // mutations are not tried.
 func TestEveryField(t *testing.T) {
 	there := map[string]bool{}
-	for _, file := range []string{complete, ofTexts} {
+	for _, file := range descriptions {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -297,20 +296,12 @@ func TestSchemaAgrees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(complete)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := append(slices.Clone(mutations()), mutation{path: "nothing", text: text})
-	if text, err = os.ReadFile(ofTexts); err != nil {
-		t.Fatal(err)
-	}
-	all = append(all, mutation{path: "nothing", text: text})
+	all := slices.Clone(mutations())
 	examples, err := filepath.Glob(filepath.Join("..", "..", "examples", "*", FileName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range examples {
+	for _, path := range append(slices.Clone(descriptions), examples...) {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

@@ -232,8 +232,25 @@ type Solution struct {
 	Model string `yaml:"model"`
 	// Without is the model without the solution: what the solution changes is measured against it.
 	Without string `yaml:"without"`
+	// Inspection is how training data are looked through for planted records, where that is the solution.
+	Inspection *Inspection `yaml:"inspection" json:",omitempty"`
 	// Description says what the solution is, for readers of the report.
 	Description string `yaml:"description"`
+}
+
+// Inspection is how training data are looked through for planted records, as assay inspect-data does: models are trained on them,
+// and detectors look at what these make of each record. It is calibrated on the data of the goal, which are known to be clean.
+type Inspection struct {
+	// Data are the training data.
+	Data string `yaml:"data" check:"required"`
+	// Detectors are those that look; all if it is left out.
+	Detectors []string `yaml:"detectors" check:"name"`
+	// FPR is the part of clean records that may be suspected; 0.01 if it is left out.
+	FPR float64 `yaml:"fpr" check:"above=0 below=1"`
+	// Network is what is trained to look at: logistic, mlp or cnn; mlp if it is left out.
+	Network string `yaml:"network" check:"name"`
+	// Epochs is how often each training goes through the data; 10 if it is left out.
+	Epochs int `yaml:"epochs" check:"min=1 max=100000"`
 }
 
 // Goal is a goal of the catalogue that a solution is held to. What it does not say
@@ -271,6 +288,16 @@ type Attacker struct {
 	Groups *int `yaml:"groups" check:"min=0 max=65536"`
 	// Queries is how often the model may be asked for each input.
 	Queries *int64 `yaml:"queries" check:"min=1 max=1000000000"`
+	// Poison is what is planted into training data.
+	Poison *Poison `yaml:"poison" json:",omitempty"`
+}
+
+// Poison replaces parts of what an attacker plants into training data.
+type Poison struct {
+	// Families are kinds of poison, by their names in assay plant.
+	Families []string `yaml:"families" check:"name"`
+	// Share is the planted records as a part of all.
+	Share *float64 `yaml:"share" check:"above=0 max=0.5"`
 }
 
 // Criterion replaces parts of the criterion that the catalogue sets for a goal. What is
