@@ -5,6 +5,7 @@ import (
 
 	"assay"
 	"assay/internal/assess"
+	"assay/internal/assess/confidentiality"
 	"assay/internal/assess/robustness"
 	"assay/internal/assess/supplychain"
 	"assay/internal/scan/formats"
@@ -14,9 +15,13 @@ import (
 // Testers gives what tests goals, by vulnerability. The function that it gives frees
 // the models that they opened. Without a system they judge records alone. Now is when certificates must be valid.
 func Testers(s *system.System, library string, now func() time.Time) (map[assay.Vulnerability]assess.Tester, func()) {
-	evasion := robustness.New(s, library)
+	evasion, leaks := robustness.New(s, library), confidentiality.New(s, library)
 	return map[assay.Vulnerability]assess.Tester{
-		assay.Evasion:        evasion,
-		assay.ModelPoisoning: supplychain.New(s, formats.All(), now),
-	}, evasion.Close
+			assay.Evasion:         evasion,
+			assay.ModelPoisoning:  supplychain.New(s, formats.All(), now),
+			assay.Confidentiality: leaks,
+		}, func() {
+			evasion.Close()
+			leaks.Close()
+		}
 }

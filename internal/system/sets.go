@@ -60,6 +60,7 @@ func Sets() strict.Sets {
 	add(sets, Public, Partners, Internal)
 	add(sets, Test, Training, Validation, Reference)
 	add(sets, Linf, L2, L1, L0)
+	add(sets, Logistic, MLP, CNN)
 	add(sets, dataset.Increasing, dataset.Decreasing)
 	add(sets, Raw, Share, Std)
 	add(sets, assay.Vulnerabilities()...)

@@ -159,7 +159,7 @@ func TestChecksFindAnotherDistribution(t *testing.T) {
 // An attack that finds nothing where there is all to find makes the audit invalid.
 func TestChecksFindAnIdleAttack(t *testing.T) {
 	b := trainer(noisy(400, 0.25, 1), 8, 5)
-	_, p := target(t, b, 3)
+	v, p := target(t, b, 3)
 	o := options(b, 4)
 	o.Attacks = []membership.Attack{{Name: "coin", Score: func(_ context.Context, v *membership.View) ([]float64, error) {
 		rng, scores := rand.New(rand.NewPCG(1, 1)), make([]float64, v.Len())
@@ -168,7 +168,7 @@ func TestChecksFindAnIdleAttack(t *testing.T) {
 		}
 		return scores, nil
 	}}}
-	all, err := membership.Checks(context.Background(), p, o, 0.1)
+	all, err := membership.Checks(context.Background(), v, p, o, 0.1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,11 +181,11 @@ func TestChecksFindAnIdleAttack(t *testing.T) {
 
 func checks(t *testing.T, b *shadow.Builtin, change func(membership.Population), claimed float64) []criteria.Check {
 	t.Helper()
-	_, p := target(t, b, 3)
+	v, p := target(t, b, 3)
 	if change != nil {
 		change(p)
 	}
-	all, err := membership.Checks(context.Background(), p, options(b, 8), claimed)
+	all, err := membership.Checks(context.Background(), v, p, options(b, 8), claimed)
 	if err != nil || len(all) != 4 {
 		t.Fatal(all, err)
 	}
