@@ -14,6 +14,7 @@ import (
 	"assay/internal/method/poisoning/neighbours"
 	"assay/internal/method/poisoning/prepare"
 	"assay/internal/method/target"
+	"assay/internal/model"
 	"assay/internal/model/ort"
 	"assay/internal/solution/rewrite"
 	"assay/internal/train"
@@ -23,7 +24,7 @@ import (
 // inspectFlags are the flags of assay inspect-data.
 type inspectFlags struct {
 	data                 dataFlags
-	clean                string
+	clean, reference     string
 	model, layer, arch   string
 	quarantine, pictures string
 	admission            admission
@@ -31,6 +32,8 @@ type inspectFlags struct {
 	top, folds           int
 	fpr, alpha           float64
 	options              train.Options
+	strip                *poisoning.Strip // that asks the user's model, where it is one of images; else nil
+	asked                *ort.Classifier
 }
 
 func inspectCommand(u *ui) *cobra.Command {
@@ -47,6 +50,9 @@ suspicious record first, with the detectors that say so.
 With --clean, records known to be clean, the list has a stated error: a clean record
 is suspected with a probability of at most --fpr, and clean data are said to hold
 planted records with one of at most --alpha. Without, there is an order and no decision.
+
+Whether the data differ from an earlier batch (--reference), and a source from the others
+(--source-column), is told beside that, each with an error of at most --alpha.
 A model of your own given as --model must have been trained on both sets or on neither.`,
 		Example: `  assay inspect-data patients.csv --label outcome --clean trusted.csv --quarantine quarantine.json
   assay inspect-data digits.csv.gz --schema schema.yaml --arch cnn --pictures suspects.html --format json
@@ -63,6 +69,8 @@ A model of your own given as --model must have been trained on both sets or on n
 	s.StringVar(&f.data.schema, "schema", "", "a schema file (YAML) for what the data do not tell by themselves")
 	s.IntVar(&f.data.bad, "bad-records", 0, "how many bad records may be left out")
 	s.StringVar(&f.clean, "clean", "", "records known to be clean, of the same form")
+	s.StringVar(&f.reference, "reference", "", "an earlier batch of the same form, to tell in what the data differ from it")
+	s.StringVar(&f.data.drop, "source-column", "", "the column of a table that names each record's source, no feature: sources are compared with each other")
 	s.StringVar(&f.model, "model", "", "a MODEL.onnx whose features are looked at, instead of one trained on the data")
 	s.StringVar(&f.layer, "layer", "", "the layer that features are of (the input of the last one with weights)")
 	s.StringVar(&f.arch, "arch", "mlp", "of the models to train: logistic, mlp, cnn or resnet20")
@@ -98,6 +106,9 @@ func (f *inspectFlags) run(ctx context.Context, u *ui) error {
 	}
 	r, err := f.prepare(ctx, u, d)
 	u.done()
+	if f.asked != nil {
+		defer f.asked.Close()
+	}
 	if err != nil {
 		return err
 	}
@@ -106,6 +117,9 @@ func (f *inspectFlags) run(ctx context.Context, u *ui) error {
 		return err
 	}
 	out := f.inspected(d, clean, found)
+	if err := f.drift(ctx, d, found, out); err != nil {
+		return err
+	}
 	if err := f.write(d, found, out); err != nil {
 		return err
 	}
@@ -192,7 +206,27 @@ func (f *inspectFlags) own(ctx context.Context, u *ui, d *dataset.Dataset) (*pre
 	for i := range d.Len() {
 		own.Rows = append(own.Rows, rows.Row(d.Record(i))...)
 	}
+	if len(d.Schema.RecordShape()) == 3 { // what is half of each of two pictures is a picture
+		f.strip = &poisoning.Strip{Classes: len(c.Classes), Overlay: poisoning.Matrix{Width: len(own.Rows) / d.Len(), Data: own.Rows}}
+		if f.asked, err = ort.NewClassifier(ctx, m, ort.ClassifierOptions{Options: ort.Options{Threads: f.options.Threads}}); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.model, err)
+		}
+		f.strip.Predict = f.ask
+	}
 	return own, nil
+}
+
+// ask asks the user's model for probabilities.
+func (f *inspectFlags) ask(ctx context.Context, rows, probabilities []float32) error {
+	scores := make([]float64, len(probabilities))
+	if err := f.asked.Predict(ctx, doubles(rows), scores); err != nil {
+		return err
+	}
+	of := f.asked.Describe()
+	for i := 0; i < len(scores); i += len(of.Classes) {
+		copy(probabilities[i:], model.Softmax(scores[i:i+len(of.Classes)], of.Output))
+	}
+	return nil
 }
 
 // inspection is what detectors found.
@@ -204,9 +238,6 @@ type inspection struct {
 	patterns  []poisoning.Pattern
 }
 
-// neighboursAsked is how many neighbours are asked for their label.
-const neighboursAsked = 10
-
 // detect runs all detectors; the records from first on are known to be clean.
 func (f *inspectFlags) detect(ctx context.Context, r *poisoning.Records, first int) (*inspection, error) {
 	out := &inspection{records: r}
@@ -215,12 +246,12 @@ func (f *inspectFlags) detect(ctx context.Context, r *poisoning.Records, first i
 		out.nearest, err = search(ctx, m, k)
 		return out.nearest, err
 	}
-	detectors := []poisoning.Detector{
-		poisoning.ConfidentLearning{}, poisoning.KNN{K: neighboursAsked, Search: ofFeatures}, poisoning.SpectralSignatures{}, poisoning.Spectre{},
-		poisoning.ActivationClustering{}, poisoning.TriggerPattern{}, poisoning.NearDuplicates{Search: search}, poisoning.Extremes{}, poisoning.IsolationForest{},
+	detectors := poisoning.Detectors(ofFeatures, search)
+	if r.Checkpoints == nil {
+		detectors = slices.DeleteFunc(detectors, func(d poisoning.Detector) bool { return slices.Contains(d.Describe().Needs, poisoning.Checkpoints) })
 	}
-	if r.Checkpoints != nil {
-		detectors = append(detectors, poisoning.TracIn{})
+	if f.strip != nil {
+		detectors = append(detectors, f.strip)
 	}
 	var scored []poisoning.Scored
 	for k, d := range detectors {

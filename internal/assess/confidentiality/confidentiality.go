@@ -162,21 +162,21 @@ func (t *Tester) Control(ctx context.Context, test *assess.Test, _ string, _ []i
 }
 
 // describe tells of the attack that decides what there is beside its rates.
-func (out *record) describe(s *subject, r *membership.Result, found []bool) {
+func (r *record) describe(s *subject, m *membership.Result, found []bool) {
 	classes := s.members.Schema.Label.Classes
-	for _, i := range r.Measured() {
+	for _, i := range m.Measured() {
 		if !s.population.Member[i] {
-			out.Others++
+			r.Others++
 			if found[i] {
-				out.Alarms++
+				r.Alarms++
 			}
 		}
 	}
-	for _, e := range r.Exposed {
-		out.Exposed = append(out.Exposed, exposure{s.members.Number[e.Record], classes[e.Class], e.FPR})
+	for _, e := range m.Exposed {
+		r.Exposed = append(r.Exposed, exposure{s.members.Number[e.Record], classes[e.Class], e.FPR})
 	}
-	if r.Worst != nil {
-		out.Worst = classes[r.Worst.Class]
+	if m.Worst != nil {
+		r.Worst = classes[m.Worst.Class]
 	}
 }
 

@@ -258,8 +258,8 @@ func (a *attacked) units(p membership.Population) []int {
 func (s *subject) count() int { return s.members.Len() - int(calibration*float64(s.members.Len())+0.5) }
 
 func (s *subject) close() {
-	if c, ok := s.victim.Model.(interface{ Close() error }); ok {
-		c.Close()
+	if s.victim.Model != nil {
+		_ = s.victim.Model.Close() // nothing that it holds is needed any more
 	}
 }
 

@@ -54,6 +54,7 @@ type detail struct {
 	Result  method.Result `json:"result"`
 	Method  string        `json:"method,omitempty"`  // that found the example
 	Example []byte        `json:"example,omitempty"` // the nearest: float32, little-endian, in the model's layout
+	Text    string        `json:"text,omitempty"`    // the nearest, of texts
 }
 
 // Observe attacks units with the whole battery.
@@ -73,8 +74,11 @@ func (t *Tester) Observe(ctx context.Context, test *assess.Test, units []int) ([
 	}
 	observed := make([]assess.Observation, len(units))
 	for i, r := range results {
-		observed[i], err = observation(r, inputs[i].Label)
-		if err != nil {
+		d := detail{Truth: inputs[i].Label, Result: r}
+		if best := nearest(r); best != nil {
+			d.Method, d.Example = best.Method, encode(best.Example)
+		}
+		if observed[i], err = d.observation(); err != nil {
 			return nil, err
 		}
 	}
@@ -83,14 +87,11 @@ func (t *Tester) Observe(ctx context.Context, test *assess.Test, units []int) ([
 
 // observation records a result. The attack-success-rate is about units that the model
 // gets right untouched, the robust accuracy about all.
-func observation(r method.Result, truth int) (assess.Observation, error) {
+func (d detail) observation() (assess.Observation, error) {
+	r := d.Result
 	o := assess.Observation{Unit: int(r.Index), Outcomes: map[string]bool{"robust-accuracy": r.Robust}}
 	if r.Correct {
 		o.Outcomes["attack-success-rate"] = !r.Robust
-	}
-	d := detail{Truth: truth, Result: r}
-	if best := nearest(r); best != nil {
-		d.Method, d.Example = best.Method, encode(best.Example)
 	}
 	text, err := json.Marshal(d)
 	o.Detail = text
@@ -223,15 +224,18 @@ func (t *Tester) Outline(ctx context.Context, test *assess.Test) (*assess.Outlin
 		o.Shard = 1 // what was asked about a unit was paid for, and is kept
 	}
 	for _, m := range p.battery.Methods(target) {
-		d := m.Describe()
-		facts := []report.Fact{}
-		for _, s := range d.Settings {
-			facts = append(facts, report.Fact{Name: s.Name, Value: fmt.Sprintf("%g", s.Value)})
-		}
-		o.Methods = append(o.Methods, report.Method{Name: d.Name, Reference: d.Reference, Settings: facts})
+		o.Methods = append(o.Methods, methodOf(m.Describe()))
 	}
 	o.Seconds, err = p.seconds(ctx, target)
 	return o, err
+}
+
+func methodOf(d method.Description) report.Method {
+	facts := []report.Fact{}
+	for _, s := range d.Settings {
+		facts = append(facts, report.Fact{Name: s.Name, Value: fmt.Sprintf("%g", s.Value)})
+	}
+	return report.Method{Name: d.Name, Reference: d.Reference, Settings: facts}
 }
 
 // seconds estimates the time that a unit takes which nothing breaks: of the battery's

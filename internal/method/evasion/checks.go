@@ -320,7 +320,7 @@ func (e *Evidence) positive() criteria.Check {
 		}
 	}
 	return passed(name, len(k.All) > 0 && float64(broken) >= power*float64(len(k.All)),
-		"at eps %.4g, twice what suffices for every unit of a linear model of the same data, %d of %d were broken", k.Most, broken, len(k.All))
+		"at eps %.4g, which suffices for every unit of a linear model of the same data, %d of %d were broken", k.Most, broken, len(k.All))
 }
 
 func (e *Evidence) negative() criteria.Check {
