@@ -66,17 +66,15 @@ func curves(r *record) report.Plot {
 		if i < 0 {
 			continue
 		}
-		c := report.Curve{Name: name, Confidence: curveConfidence}
+		c, n := report.Curve{Name: name, Confidence: curveConfidence}, r.Results[i].Members
 		guessing = report.Curve{Name: "guessing"}
-		for _, at := range r.Results[i].Curve {
-			n := r.Results[i].Members
+		everybody := membership.AtFPR{FPR: 1, TPR: membership.Rate{Estimate: 1, Lower: 1, Upper: 1}} // whom a threshold of nothing recognises
+		for _, at := range append(slices.Clone(r.Results[i].Curve), everybody) {
 			c.Points = append(c.Points, report.Point{Budget: at.FPR, Rate: at.TPR.Estimate, Lower: at.TPR.Lower, Upper: at.TPR.Upper,
 				Successes: int(math.Round(at.TPR.Estimate * float64(n))), N: n})
 			guessing.Points = append(guessing.Points, report.Point{Budget: at.FPR, Rate: at.FPR, Lower: at.FPR, Upper: at.FPR})
 		}
-		if len(c.Points) > 0 {
-			p.Curves = append(p.Curves, c)
-		}
+		p.Curves = append(p.Curves, c)
 	}
 	if len(p.Curves) > 0 {
 		p.Curves = append(p.Curves, guessing)

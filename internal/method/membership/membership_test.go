@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"assay/internal/criteria"
@@ -124,6 +125,67 @@ func TestLikelihoodRatioBeatsLoss(t *testing.T) {
 	}
 	if found["lira"] < 2*found["loss"] {
 		t.Errorf("at 1 %% FPR lira finds %.3f of the members, and loss %.3f", found["lira"], found["loss"])
+	}
+}
+
+// The attack that decides is chosen, and its threshold set, where nothing is measured.
+func TestChoose(t *testing.T) {
+	b := trainer(noisy(1200, 0.25, 1), 64, 60)
+	v, p := target(t, b, 3)
+	o := options(b, 8)
+	o.Calibration = 0.5
+	results, err := membership.Run(context.Background(), v, p, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const fpr = 0.05
+	chosen, err := membership.Choose(results, fpr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := chosen.Found(fpr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alarms, others, hits, members := 0, 0, 0, 0
+	for i, f := range found {
+		measured := slices.Contains(chosen.Measured(), i)
+		switch {
+		case measured && p.Member[i]:
+			members++
+			if f {
+				hits++
+			}
+		case !measured && !p.Member[i]:
+			others++
+			if f {
+				alarms++
+			}
+		}
+	}
+	t.Logf("%s: %d of %d members, with %d of %d others in the calibration", chosen.Attack, hits, members, alarms, others)
+	if alarms > int(fpr*float64(others)) || alarms < int(fpr*float64(others))-1 {
+		t.Errorf("%d of %d others are above the threshold for %g", alarms, others, fpr)
+	}
+	if float64(hits) < 2*fpr*float64(members) {
+		t.Errorf("%s finds %d of %d members", chosen.Attack, hits, members)
+	}
+}
+
+// Without a training nothing may be found among the records that the victim never saw.
+func TestChecksWithoutATraining(t *testing.T) {
+	b := trainer(noisy(1200, 0.25, 1), 64, 60)
+	v, p := target(t, b, 3)
+	o := options(b, 8)
+	o.Trainer = nil
+	all, err := membership.Checks(context.Background(), v, p, o, 0.1)
+	if err != nil || len(all) != 4 {
+		t.Fatal(all, err)
+	}
+	for _, c := range all {
+		if !c.Passed || c.Name == "negative-control" && !strings.Contains(c.Detail, "not trained on") {
+			t.Errorf("%+v", c)
+		}
 	}
 }
 
