@@ -84,13 +84,19 @@ type detail struct {
 	By     []string `json:"by"`     // the attacks that recognise it
 }
 
-// Observe tells which members are recognised. The first call makes the attacks for all.
-func (t *Tester) Observe(ctx context.Context, test *assess.Test, units []int) ([]assess.Observation, error) {
+// attack gives what the attacks of a test found, which the first call makes.
+func (t *Tester) attack(ctx context.Context, test *assess.Test) (*subject, *attacked, error) {
 	s, err := t.subject(ctx, test)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	a, err := s.attack(ctx)
+	return s, a, err
+}
+
+// Observe tells which members are recognised.
+func (t *Tester) Observe(ctx context.Context, test *assess.Test, units []int) ([]assess.Observation, error) {
+	s, a, err := t.attack(ctx, test)
 	if err != nil {
 		return nil, err
 	}
@@ -141,11 +147,7 @@ func (t *Tester) Controls(*assess.Test) []string { return []string{controlName} 
 
 // Control measures all attacks, and makes the runs in which something must be found and nothing may be.
 func (t *Tester) Control(ctx context.Context, test *assess.Test, _ string, _ []int) (json.RawMessage, error) {
-	s, err := t.subject(ctx, test)
-	if err != nil {
-		return nil, err
-	}
-	a, err := s.attack(ctx)
+	s, a, err := t.attack(ctx, test)
 	if err != nil {
 		return nil, err
 	}

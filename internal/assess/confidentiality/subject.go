@@ -15,6 +15,7 @@ import (
 	"assay/internal/method/target"
 	"assay/internal/model/ort"
 	"assay/internal/model/remote"
+	"assay/internal/privacy"
 	"assay/internal/system"
 	"assay/internal/train"
 	"assay/onnx"
@@ -28,6 +29,7 @@ type subject struct {
 	options         membership.Options
 	fpr             float64
 	remarks         []string
+	guarantee       *privacy.Guarantee // of DP-SGD, where the model's file has one
 
 	mu       sync.Mutex
 	attacked *attacked // nil before the attacks
@@ -147,6 +149,11 @@ func (t *Tester) model(ctx context.Context, s *subject, m *system.Model) (*datas
 	if err != nil {
 		return nil, t.system.Mistake(m.At+".file", "%s: %v", m.File, err)
 	}
+	if entry := graph.Metadata[privacy.Entry]; entry != "" {
+		if s.guarantee, err = privacy.Decode(entry); err != nil {
+			return nil, t.system.Mistake(m.At+".file", "%s: its metadata %s: %v", m.File, privacy.Entry, err)
+		}
+	}
 	if m.Detector != nil {
 		s.remarks = append(s.remarks, "the model is asked without its detector: whom that refuses learns less")
 	}
@@ -208,6 +215,10 @@ func (t *Tester) attacks(s *subject, m *system.Model, test *assess.Test) error {
 	trainer, err := newTrainer(m.Recipe, s.population.Data, len(s.members.Schema.Label.Classes))
 	if err != nil {
 		return t.system.Mistake(m.At+".recipe", "%v", err)
+	}
+	if g := s.guarantee; g != nil {
+		trainer.Options.Private = &train.Private{Clip: g.Clip, NoiseMultiplier: g.NoiseMultiplier}
+		s.remarks = append(s.remarks, fmt.Sprintf("%s was trained by DP-SGD, as its file says, and so are the attacker's models like it: clip %g, noise multiplier %.4g", m.Name, g.Clip, g.NoiseMultiplier))
 	}
 	o.Trainer = trainer
 	o.Shadows = shadow.Options{Count: shadows(m.Recipe), Seed: test.Seed, Folder: t.system.Path(cache)}
