@@ -72,7 +72,7 @@ func newTester(t *testing.T, recipe string) (string, *Tester, *assess.Test) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := train.Run(t.Context(), m, records, train.Options{Epochs: 60, Seed: 9, Optimizer: train.Optimizer{Method: train.AdamW, Rate: 0.003}, Schedule: train.Schedule{Kind: "one-cycle"}})
+	r, err := train.Run(t.Context(), m, records, train.Options{Epochs: 60, Seed: 9, Optimizer: train.Optimizer{Method: train.AdamW, Rate: 0.003}, Schedule: train.Schedule{Kind: train.OneCycle}})
 	if err != nil {
 		t.Fatal(err)
 	}

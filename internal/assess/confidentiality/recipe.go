@@ -44,7 +44,7 @@ func newTrainer(r *system.Recipe, d *train.Data, classes int) (*shadow.Builtin, 
 		Data:    &own,
 		Network: func(seed uint64, d *train.Data) (*onnx.Model, error) { return train.Standardize(build(seed), d) },
 		Options: train.Options{
-			Epochs: cmp.Or(r.Epochs, 30), Batch: cmp.Or(r.Batch, 64), Schedule: train.Schedule{Kind: "one-cycle"},
+			Epochs: cmp.Or(r.Epochs, 30), Batch: cmp.Or(r.Batch, 64), Schedule: train.Schedule{Kind: train.OneCycle},
 			Optimizer: train.Optimizer{Method: train.AdamW, Rate: cmp.Or(r.Rate, 0.001), Decay: decay},
 		},
 	}, nil
