@@ -220,7 +220,7 @@ func (v Inversion) inspect(ctx context.Context, s *Subject, d Description, rng *
 		if err != nil {
 			return nil, err
 		}
-		success, err := s.success(ctx, t, class)
+		success, err := s.Success(ctx, t, class)
 		if err != nil {
 			return nil, err
 		}
