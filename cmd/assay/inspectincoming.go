@@ -49,6 +49,7 @@ func (f *inspectModelFlags) strip(ctx context.Context, s *backdoor.Subject, sche
 	if err != nil {
 		return nil, err
 	}
+	incoming.Schema = schema // read without labels, it has no classes
 	given, err := plant.Decisions(ctx, c, incoming)
 	if err != nil {
 		return nil, err

@@ -111,6 +111,23 @@ func (f *inspectModelFlags) inspect(ctx context.Context, u *ui, path string, cle
 		return nil, err
 	}
 	defer s.Close()
+	// What takes little time comes first, so that what cannot be used is said at once.
+	out := &inspectedModel{Model: path, Alpha: f.alpha, Twins: len(f.twins)}
+	var other *backdoor.Subject
+	if f.reference != "" {
+		if other, err = f.open(ctx, u, f.reference, clean); err != nil {
+			return nil, fmt.Errorf("--reference: %w", err)
+		}
+		defer other.Close()
+		if out.Reference, err = f.refer(ctx, s, other, clean); err != nil {
+			return nil, fmt.Errorf("--reference: %w", err)
+		}
+	}
+	if f.incoming != "" {
+		if out.Incoming, err = f.strip(ctx, s, clean.Schema); err != nil {
+			return nil, fmt.Errorf("--incoming: %w", err)
+		}
+	}
 	findings, unfit, err := f.look(ctx, path, s)
 	if err != nil {
 		return nil, err
@@ -119,18 +136,12 @@ func (f *inspectModelFlags) inspect(ctx context.Context, u *ui, path string, cle
 	if err != nil {
 		return nil, err
 	}
-	out, err := f.inspected(path, clean.Schema, findings, twins, unfit)
-	if err != nil {
+	if err := f.judge(out, clean.Schema, findings, twins, unfit); err != nil {
 		return nil, err
 	}
-	if f.reference != "" {
-		if err := f.refer(ctx, u, s, clean, findings, out); err != nil {
+	if other != nil {
+		if err := out.tryOn(ctx, other, findings); err != nil {
 			return nil, fmt.Errorf("--reference: %w", err)
-		}
-	}
-	if f.incoming != "" {
-		if out.Incoming, err = f.strip(ctx, s, clean.Schema); err != nil {
-			return nil, fmt.Errorf("--incoming: %w", err)
 		}
 	}
 	if f.pictures != "" {
@@ -245,8 +256,9 @@ type modelClass struct {
 	Refers  *plant.Success `json:"success_on_reference,omitempty"`
 }
 
-func (f *inspectModelFlags) inspected(path string, schema *dataset.Schema, findings []*backdoor.Finding, twins [][]*backdoor.Finding, unfit []string) (*inspectedModel, error) {
-	out := &inspectedModel{Model: path, Alpha: f.alpha, Twins: len(twins), Basis: "the papers' thresholds: how often they are wrong about models like this one is not known"}
+// judge tells what was found, and what it says beside the twins.
+func (f *inspectModelFlags) judge(out *inspectedModel, schema *dataset.Schema, findings []*backdoor.Finding, twins [][]*backdoor.Finding, unfit []string) error {
+	out.Basis = "the papers' thresholds: how often they are wrong about models like this one is not known"
 	names := schema.Label.Classes
 	var fit []int
 	for k, d := range backdoor.All() {
@@ -270,7 +282,7 @@ func (f *inspectModelFlags) inspected(path string, schema *dataset.Schema, findi
 		out.Detectors = append(out.Detectors, line)
 	}
 	if len(twins) == 0 || len(fit) == 0 {
-		return out, nil
+		return nil
 	}
 	of := func(all []*backdoor.Finding) (some []*backdoor.Finding) {
 		for _, k := range fit {
@@ -286,7 +298,7 @@ func (f *inspectModelFlags) inspected(path string, schema *dataset.Schema, findi
 	}
 	v, err := backdoor.Judge(of(findings), others)
 	if err != nil {
-		return nil, fmt.Errorf("--twin: %w", err)
+		return fmt.Errorf("--twin: %w", err)
 	}
 	found := v.P <= f.alpha
 	out.P, out.Backdoor = &v.P, &found
@@ -297,7 +309,7 @@ func (f *inspectModelFlags) inspected(path string, schema *dataset.Schema, findi
 			out.Detectors[k].Class = names[v.At[i]]
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // inspectedModel prints the result.

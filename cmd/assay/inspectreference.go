@@ -20,21 +20,22 @@ type referred struct {
 	names []string // of the classes
 }
 
-// refer compares a model with the reference, and tries the triggers recovered on that.
-func (f *inspectModelFlags) refer(ctx context.Context, u *ui, s *backdoor.Subject, clean *dataset.Dataset, findings []*backdoor.Finding, out *inspectedModel) error {
-	other, err := f.open(ctx, u, f.reference, clean)
-	if err != nil {
-		return err
-	}
-	defer other.Close()
+// refer compares a model with the reference.
+func (f *inspectModelFlags) refer(ctx context.Context, s, other *backdoor.Subject, clean *dataset.Dataset) (*referred, error) {
 	r := &referred{Model: f.reference, names: clean.Schema.Label.Classes}
+	var err error
 	if r.Graph, err = reference.CompareGraphs(s.Graph, other.Graph); err != nil {
-		return err
+		return nil, err
 	}
 	if r.Answers, err = reference.CompareAnswers(ctx, s.Model.Target.Model, other.Model.Target.Model, clean); err != nil {
-		return err
+		return nil, err
 	}
 	r.Same = r.Graph.Same() && r.Answers.All.Differ == 0
+	return r, nil
+}
+
+// tryOn tries the triggers that were recovered on another model.
+func (o *inspectedModel) tryOn(ctx context.Context, other *backdoor.Subject, findings []*backdoor.Finding) (err error) {
 	for k, found := range findings {
 		if found == nil {
 			continue
@@ -43,12 +44,11 @@ func (f *inspectModelFlags) refer(ctx context.Context, u *ui, s *backdoor.Subjec
 			if c.Trigger == nil {
 				continue
 			}
-			if out.Detectors[k].Classes[i].Refers, err = other.Success(ctx, c.Trigger, c.Class); err != nil {
+			if o.Detectors[k].Classes[i].Refers, err = other.Success(ctx, c.Trigger, c.Class); err != nil {
 				return err
 			}
 		}
 	}
-	out.Reference = r
 	return nil
 }
 

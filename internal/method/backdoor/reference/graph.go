@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 
 	"assay/onnx"
 )
@@ -84,7 +85,7 @@ func ordered(g *onnx.Graph, makers map[string]*onnx.Node) []*onnx.Node {
 func (g *graph) node(n *onnx.Node) (*node, error) {
 	of := &node{Node: n, constants: make([]*onnx.Tensor, len(n.Inputs))}
 	plain := &onnx.Node{Op: n.Op, Domain: n.Domain, Overload: n.Overload, Attrs: n.Attrs}
-	form := sha256.New()
+	form := new(strings.Builder)
 	for i, name := range n.Inputs {
 		t := g.constants[name]
 		of.constants[i] = t
@@ -92,9 +93,9 @@ func (g *graph) node(n *onnx.Node) (*node, error) {
 		case t != nil:
 			fmt.Fprintf(form, "%d%v,", t.Type, t.Shape)
 		case name != "":
-			fmt.Fprint(form, "value,")
+			form.WriteString("value,")
 		default:
-			fmt.Fprint(form, "none,")
+			form.WriteString("none,")
 		}
 	}
 	content, err := (&onnx.Model{Graph: &onnx.Graph{Nodes: []*onnx.Node{plain}}}).Encode()
@@ -103,7 +104,8 @@ func (g *graph) node(n *onnx.Node) (*node, error) {
 	}
 	fmt.Fprintf(form, "%d,", len(n.Outputs))
 	form.Write(content)
-	of.form = string(form.Sum(nil))
+	digest := sha256.Sum256([]byte(form.String())) // attributes can be large
+	of.form = string(digest[:])
 	return of, nil
 }
 

@@ -72,7 +72,7 @@ func CompareGraphs(own, other *onnx.Model) (*Graph, error) {
 }
 
 // wiring compares what nodes that are each other's read. Values of which one comes of a node without counterpart are not compared: that node is told.
-func (out *Graph) wiring(a, b *graph, is []int) {
+func (g *Graph) wiring(a, b *graph, is []int) {
 	to, from := map[string]string{}, map[string]string{}
 	pair := func(x, y []string) {
 		for i := range min(len(x), len(y)) {
@@ -103,10 +103,10 @@ func (out *Graph) wiring(a, b *graph, is []int) {
 	}
 	for i, k := range is {
 		if k >= 0 && other(a.nodes[i].Reads(), b.nodes[k].Reads()) {
-			out.Rewired = append(out.Rewired, a.nodes[i].String())
+			g.Rewired = append(g.Rewired, a.nodes[i].String())
 		}
 	}
 	if other(names(a.Outputs), names(b.Outputs)) {
-		out.Rewired = append(out.Rewired, "the outputs")
+		g.Rewired = append(g.Rewired, "the outputs")
 	}
 }
