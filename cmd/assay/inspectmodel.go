@@ -54,7 +54,7 @@ by STRIP: superimposed with clean ones, those with a trigger keep their class.`,
 	s.StringSliceVar(&f.twins, "twin", nil, "a model of the same making that is known to be clean (repeat, or separate by commas)")
 	s.StringVar(&f.reference, "reference", "", "a model that this one should be")
 	s.StringVar(&f.incoming, "incoming", "", "records, with labels or without, to look for triggers in: images")
-	s.Float64Var(&f.alpha, "alpha", 0.05, "the probability for a clean model to be said to have a backdoor, and for clean records to have triggers among them")
+	s.Float64Var(&f.alpha, "alpha", 0.05, "the probability for a clean model to be said to have a backdoor, and for clean records to be said to have triggers among them")
 	s.Float64Var(&f.fpr, "fpr", 0.01, "the probability for a clean record of --incoming to be taken to have a trigger")
 	s.Uint64Var(&f.seed, "seed", 1, "of everything that is drawn at random")
 	s.IntVar(&f.threads, "threads", 0, "processors to use (all)")

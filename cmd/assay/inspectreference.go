@@ -16,13 +16,12 @@ type referred struct {
 	Same    bool               `json:"same"`  // in what is computed, and in all answers
 	Graph   *reference.Graph   `json:"graph"`
 	Answers *reference.Answers `json:"answers"`
-
-	names []string // of the classes
+	Classes []string           `json:"classes"` // that the numbers in the answers stand for
 }
 
 // refer compares a model with the reference.
 func (f *inspectModelFlags) refer(ctx context.Context, s, other *backdoor.Subject, clean *dataset.Dataset) (*referred, error) {
-	r := &referred{Model: f.reference, names: clean.Schema.Label.Classes}
+	r := &referred{Model: f.reference, Classes: clean.Schema.Label.Classes}
 	var err error
 	if r.Graph, err = reference.CompareGraphs(s.Graph, other.Graph); err != nil {
 		return nil, err
@@ -74,13 +73,13 @@ func (u *ui) referred(r *referred) {
 	if len(r.Answers.Swapped) > 0 {
 		var names []string
 		for _, k := range r.Answers.Swapped {
-			names = append(names, r.names[k])
+			names = append(names, r.Classes[k])
 		}
 		u.row("swapped", "the classes %s take each other's place", strings.Join(names, ", "))
 	}
 	for _, c := range r.Answers.Classes {
 		if c.Differ > 0 {
-			u.row("class "+r.names[c.Class], "%d of %d differ (%s to %s), %d of them are given %s", c.Differ, c.N, percent(c.Lower), percent(c.Upper), c.ByHow, r.names[c.Most])
+			u.row("class "+r.Classes[c.Class], "%d of %d differ (%s to %s), %d of them are given %s", c.Differ, c.N, percent(c.Lower), percent(c.Upper), c.ByHow, r.Classes[c.Most])
 		}
 	}
 	var lines [][2]string
