@@ -229,22 +229,24 @@ func (f *inspectFlags) own(ctx context.Context, u *ui, d *dataset.Dataset) (*pre
 		if f.asked, err = ort.NewClassifier(ctx, m, ort.ClassifierOptions{Options: ort.Options{Threads: f.options.Threads}}); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.model, err)
 		}
-		f.strip.Predict = f.ask
+		f.strip.Predict = probabilitiesOf(f.asked)
 	}
 	return own, nil
 }
 
-// ask asks the user's model for probabilities.
-func (f *inspectFlags) ask(ctx context.Context, rows, probabilities []float32) error {
-	scores := make([]float64, len(probabilities))
-	if err := f.asked.Predict(ctx, doubles(rows), scores); err != nil {
-		return err
+// probabilitiesOf asks a model for probabilities.
+func probabilitiesOf(c model.Classifier) func(ctx context.Context, rows, probabilities []float32) error {
+	return func(ctx context.Context, rows, probabilities []float32) error {
+		scores := make([]float64, len(probabilities))
+		if err := c.Predict(ctx, doubles(rows), scores); err != nil {
+			return err
+		}
+		of := c.Describe()
+		for i := 0; i < len(scores); i += len(of.Classes) {
+			copy(probabilities[i:], model.Softmax(scores[i:i+len(of.Classes)], of.Output))
+		}
+		return nil
 	}
-	of := f.asked.Describe()
-	for i := 0; i < len(scores); i += len(of.Classes) {
-		copy(probabilities[i:], model.Softmax(scores[i:i+len(of.Classes)], of.Output))
-	}
-	return nil
 }
 
 // inspection is what detectors found.

@@ -18,7 +18,9 @@ import (
 type inspectModelFlags struct {
 	data             dataFlags
 	twins            []string
-	alpha            float64
+	reference        string
+	incoming         string
+	alpha, fpr       float64
 	seed             uint64
 	threads          int
 	pictures, format string
@@ -36,16 +38,24 @@ Detectors search triggers that make records any class's, and look at the weights
 --twin, models of the same making under other seeds that are known to be clean, the
 answer has a stated error: a clean model is said to have a backdoor with a probability
 of at most --alpha, for which 1/alpha-1 twins are needed. Without, the thresholds are those of
-the detectors' papers, how often they err on your models is not known, and nothing is decided.`,
+the detectors' papers, how often they err on your models is not known, and nothing is decided.
+
+With --reference, the model is compared with one that it should be: nodes, the numbers of
+each layer, and answers class by class. With --incoming, records that came in later are looked at
+by STRIP: superimposed with clean ones, those with a trigger keep their class.`,
 		Example: `  assay inspect-model model.onnx --data clean.csv --label outcome
-  assay inspect-model model.onnx --data clean.npz --twin a.onnx,b.onnx --alpha 0.05 --pictures triggers.html --format json`,
+  assay inspect-model model.onnx --data clean.npz --twin a.onnx,b.onnx --alpha 0.05 --pictures triggers.html --format json
+  assay inspect-model model.onnx --data clean.npz --reference accepted.onnx --incoming today.npz --fpr 0.01`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return f.run(c.Context(), u, args[0]) },
 	}
 	f.data.add(c)
 	s := c.Flags()
 	s.StringSliceVar(&f.twins, "twin", nil, "a model of the same making that is known to be clean (repeat, or separate by commas)")
-	s.Float64Var(&f.alpha, "alpha", 0.05, "the probability for a clean model to be said to have a backdoor")
+	s.StringVar(&f.reference, "reference", "", "a model that this one should be")
+	s.StringVar(&f.incoming, "incoming", "", "records, with labels or without, to look for triggers in: images")
+	s.Float64Var(&f.alpha, "alpha", 0.05, "the probability for a clean model to be said to have a backdoor, and for clean records to be said to have triggers among them")
+	s.Float64Var(&f.fpr, "fpr", 0.01, "the probability for a clean record of --incoming to be taken to have a trigger")
 	s.Uint64Var(&f.seed, "seed", 1, "of everything that is drawn at random")
 	s.IntVar(&f.threads, "threads", 0, "processors to use (all)")
 	s.StringVar(&f.pictures, "pictures", "", "an HTML file to write with pictures of the triggers recovered, where records are images")
@@ -64,6 +74,9 @@ func (f *inspectModelFlags) run(ctx context.Context, u *ui, path string) error {
 	if n := len(f.twins); n > 0 && float64(n+1)*f.alpha < 1 {
 		return usagef("--twin: nothing can be found at --alpha %g with %d twins: give 1/alpha-1 of them, or a higher --alpha", f.alpha, n)
 	}
+	if !(f.fpr > 0 && f.fpr < 1) {
+		return usagef("--fpr %g: give a probability between 0 and 1", f.fpr)
+	}
 	clean, err := f.read(ctx, u, path)
 	if err != nil {
 		return err
@@ -73,43 +86,86 @@ func (f *inspectModelFlags) run(ctx context.Context, u *ui, path string) error {
 			return usagef("--pictures: %w", err)
 		}
 	}
-	findings, unfit, err := f.look(ctx, u, path, clean)
+	if shape := clean.Schema.RecordShape(); f.incoming != "" && len(shape) != 3 {
+		return usagef("--incoming: half of each of two pictures is a picture, but of records of shape %v no record: give images, with their shape in a --schema", shape)
+	}
+	out, err := f.inspect(ctx, u, path, clean)
 	if err != nil {
 		return err
-	}
-	var twins [][]*backdoor.Finding
-	for k, twin := range f.twins {
-		u.counted("twin", k+1, len(f.twins))
-		of, _, err := f.look(ctx, u, twin, clean)
-		if err != nil {
-			return err
-		}
-		twins = append(twins, of)
-	}
-	u.done()
-	out, err := f.inspected(path, clean.Schema, findings, twins, unfit)
-	if err != nil {
-		return err
-	}
-	if f.pictures != "" {
-		if err := writeTriggers(f.pictures, path, clean, findings); err != nil {
-			return err
-		}
 	}
 	if f.format == "json" {
 		err = u.json(out)
 	} else {
 		u.inspectedModel(out)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case out.Backdoor == nil:
-		return errUndecided
-	case *out.Backdoor:
-		return errFailed
 	}
-	return nil
+	return out.outcome()
+}
+
+// inspect looks at the model in all ways that are asked for.
+func (f *inspectModelFlags) inspect(ctx context.Context, u *ui, path string, clean *dataset.Dataset) (*inspectedModel, error) {
+	s, err := f.open(ctx, u, path, clean)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	// What takes little time comes first, so that what cannot be used is said at once.
+	out := &inspectedModel{Model: path, Alpha: f.alpha, Twins: len(f.twins)}
+	var other *backdoor.Subject
+	if f.reference != "" {
+		if other, err = f.open(ctx, u, f.reference, clean); err != nil {
+			return nil, fmt.Errorf("--reference: %w", err)
+		}
+		defer other.Close()
+		if out.Reference, err = f.refer(ctx, s, other, clean); err != nil {
+			return nil, fmt.Errorf("--reference: %w", err)
+		}
+	}
+	if f.incoming != "" {
+		if out.Incoming, err = f.strip(ctx, s, clean.Schema); err != nil {
+			return nil, fmt.Errorf("--incoming: %w", err)
+		}
+	}
+	findings, unfit, err := f.look(ctx, path, s)
+	if err != nil {
+		return nil, err
+	}
+	twins, err := f.lookAtTwins(ctx, u, clean)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.judge(out, clean.Schema, findings, twins, unfit); err != nil {
+		return nil, err
+	}
+	if other != nil {
+		if err := out.tryOn(ctx, other, findings); err != nil {
+			return nil, fmt.Errorf("--reference: %w", err)
+		}
+	}
+	if f.pictures != "" {
+		err = writeTriggers(f.pictures, path, clean, findings)
+	}
+	return out, err
+}
+
+func (f *inspectModelFlags) lookAtTwins(ctx context.Context, u *ui, clean *dataset.Dataset) (twins [][]*backdoor.Finding, err error) {
+	defer u.done()
+	for k, twin := range f.twins {
+		u.counted("twin", k+1, len(f.twins))
+		s, err := f.open(ctx, u, twin, clean)
+		if err != nil {
+			return nil, err
+		}
+		of, _, err := f.look(ctx, twin, s)
+		s.Close()
+		if err != nil {
+			return nil, err
+		}
+		twins = append(twins, of)
+	}
+	return twins, nil
 }
 
 // read reads the clean records, by the model's schema where it carries one.
@@ -125,21 +181,26 @@ func (f *inspectModelFlags) read(ctx context.Context, u *ui, path string) (*data
 	return f.data.read(ctx, schema, false)
 }
 
-// look has all detectors look at a model. What one cannot say anything about is nil, and the reason is given beside it.
-func (f *inspectModelFlags) look(ctx context.Context, u *ui, path string, clean *dataset.Dataset) ([]*backdoor.Finding, []string, error) {
+// open opens a model with the clean records.
+func (f *inspectModelFlags) open(ctx context.Context, u *ui, path string, clean *dataset.Dataset) (*backdoor.Subject, error) {
 	m, err := f.admission.open(ctx, u, path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	s, err := backdoor.NewSubject(ctx, m, clean, backdoor.SubjectOptions{Seed: f.seed, Options: target.Options{Threads: f.threads}})
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	defer s.Close()
+	return s, nil
+}
+
+// look has all detectors look at a model. What one cannot say anything about is nil, and the reason is given beside it.
+func (f *inspectModelFlags) look(ctx context.Context, path string, s *backdoor.Subject) ([]*backdoor.Finding, []string, error) {
 	detectors := backdoor.All()
 	findings, reasons := make([]*backdoor.Finding, len(detectors)), make([]string, len(detectors))
 	for k, d := range detectors {
 		var unfit *backdoor.Unfit
+		var err error
 		findings[k], err = d.Inspect(ctx, s, rand.New(rand.NewPCG(f.seed, uint64(k))))
 		switch {
 		case errors.As(err, &unfit):
@@ -160,6 +221,19 @@ type inspectedModel struct {
 	Twins     int             `json:"twins"`
 	Basis     string          `json:"basis"` // of the thresholds, and what is known of their errors
 	Detectors []modelDetector `json:"detectors"`
+	Reference *referred       `json:"reference"` // null where there is none
+	Incoming  *stripped       `json:"incoming"`  // null where there is none
+}
+
+// outcome is what the exit code tells. A model that is the reference is as good as that; clean records that come in say nothing of the model.
+func (o *inspectedModel) outcome() error {
+	switch {
+	case o.Backdoor != nil && *o.Backdoor, o.Reference != nil && !o.Reference.Same, o.Incoming != nil && o.Incoming.Triggers:
+		return errFailed
+	case o.Backdoor == nil && o.Reference == nil:
+		return errUndecided
+	}
+	return nil
 }
 
 type modelDetector struct {
@@ -179,10 +253,12 @@ type modelClass struct {
 	Class   string         `json:"class"`
 	Size    float64        `json:"size"`
 	Success *plant.Success `json:"success"` // of the trigger recovered, on records that it was not searched on
+	Refers  *plant.Success `json:"success_on_reference,omitempty"`
 }
 
-func (f *inspectModelFlags) inspected(path string, schema *dataset.Schema, findings []*backdoor.Finding, twins [][]*backdoor.Finding, unfit []string) (*inspectedModel, error) {
-	out := &inspectedModel{Model: path, Alpha: f.alpha, Twins: len(twins), Basis: "the papers' thresholds: how often they are wrong about models like this one is not known"}
+// judge tells what was found, and what it says beside the twins.
+func (f *inspectModelFlags) judge(out *inspectedModel, schema *dataset.Schema, findings []*backdoor.Finding, twins [][]*backdoor.Finding, unfit []string) error {
+	out.Basis = "the papers' thresholds: how often they are wrong about models like this one is not known"
 	names := schema.Label.Classes
 	var fit []int
 	for k, d := range backdoor.All() {
@@ -197,7 +273,7 @@ func (f *inspectModelFlags) inspected(path string, schema *dataset.Schema, findi
 			}
 			line.Channels = append(line.Channels, found.Channels...)
 			for _, c := range found.Classes {
-				line.Classes = append(line.Classes, modelClass{names[c.Class], c.Size, c.Success})
+				line.Classes = append(line.Classes, modelClass{names[c.Class], c.Size, c.Success, nil})
 				if c.Statistic == found.Statistic && found.Statistic > 0 {
 					line.Class = names[c.Class]
 				}
@@ -206,7 +282,7 @@ func (f *inspectModelFlags) inspected(path string, schema *dataset.Schema, findi
 		out.Detectors = append(out.Detectors, line)
 	}
 	if len(twins) == 0 || len(fit) == 0 {
-		return out, nil
+		return nil
 	}
 	of := func(all []*backdoor.Finding) (some []*backdoor.Finding) {
 		for _, k := range fit {
@@ -222,7 +298,7 @@ func (f *inspectModelFlags) inspected(path string, schema *dataset.Schema, findi
 	}
 	v, err := backdoor.Judge(of(findings), others)
 	if err != nil {
-		return nil, fmt.Errorf("--twin: %w", err)
+		return fmt.Errorf("--twin: %w", err)
 	}
 	found := v.P <= f.alpha
 	out.P, out.Backdoor = &v.P, &found
@@ -233,7 +309,7 @@ func (f *inspectModelFlags) inspected(path string, schema *dataset.Schema, findi
 			out.Detectors[k].Class = names[v.At[i]]
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // inspectedModel prints the result.
@@ -265,8 +341,18 @@ func (u *ui) inspectedModel(o *inspectedModel) {
 		u.row("detector", "%s", text)
 		for _, c := range d.Classes {
 			if s := c.Success; s != nil && c.Class == d.Class {
-				u.row("", "its trigger moves %d of %d records (%s to %s)", s.Successes, s.N, percent(s.Lower), percent(s.Upper))
+				text := fmt.Sprintf("its trigger moves %d of %d records (%s to %s)", s.Successes, s.N, percent(s.Lower), percent(s.Upper))
+				if of := c.Refers; of != nil {
+					text += fmt.Sprintf(", and %d by the reference", of.Successes)
+				}
+				u.row("", "%s", text)
 			}
 		}
+	}
+	if o.Reference != nil {
+		u.referred(o.Reference)
+	}
+	if o.Incoming != nil {
+		u.stripped(o.Incoming)
 	}
 }

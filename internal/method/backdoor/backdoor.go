@@ -120,8 +120,8 @@ func (s *Subject) Close() { s.Model.Close() }
 // classes is how many classes the data have.
 func (s *Subject) classes() int { return len(s.Search.Schema.Label.Classes) }
 
-// success measures a trigger on records that it was not searched on.
-func (s *Subject) success(ctx context.Context, t plant.Trigger, class int) (*plant.Success, error) {
+// Success measures a trigger on records that it was not searched on.
+func (s *Subject) Success(ctx context.Context, t plant.Trigger, class int) (*plant.Success, error) {
 	p := &plant.Planted{Dataset: s.Held, Trigger: t, Target: class}
 	return plant.BackdoorSuccess(ctx, s.Model.Target.Model, p, s.Held, confidence)
 }

@@ -31,15 +31,16 @@ const (
 	batch       = 32
 )
 
-// form is a kind of trigger, with the numbers that it is searched by.
+// form is a kind of trigger in search. It is made of numbers from -1 to 1, its parts; what is searched is the inverse hyperbolic
+// tangent of each, which may be any number.
 type form interface {
-	// numbers are those that are searched. They may be any.
-	numbers() []float64
-	// refresh makes the trigger of the numbers, and gives its cost and the most that it can be.
-	refresh() (cost, most float64)
+	// start gives the parts to begin with, none of them -1 or 1.
+	start(rng *rand.Rand) []float64
+	// set makes the trigger of its parts, and gives its cost and the most that it can be.
+	set(parts []float64) (cost, most float64)
 	// apply writes a record with the trigger. Whole numbers and categories need not be whole.
 	apply(record, x []float32)
-	// back adds the slope by the numbers, from that by a record with the trigger.
+	// back adds the slope by the parts, from that by a record with the trigger.
 	back(record, slope []float32, to []float64)
 	// weigh adds the slope of the cost.
 	weigh(weight float64, to []float64)
@@ -47,9 +48,42 @@ type form interface {
 	trigger() plant.Trigger
 }
 
+// search is a form with the numbers that are searched.
+type search struct {
+	form
+	x, parts []float64
+	adam
+}
+
+func newSearch(f form, rng *rand.Rand) *search {
+	s := &search{form: f, parts: f.start(rng)}
+	s.x = make([]float64, len(s.parts))
+	for i, part := range s.parts {
+		s.x[i] = math.Atanh(part)
+	}
+	s.first, s.second = make([]float64, len(s.x)), make([]float64, len(s.x))
+	return s
+}
+
+// refresh makes the trigger of the numbers, and gives its cost and the most that it can be.
+func (s *search) refresh() (cost, most float64) {
+	for i, x := range s.x {
+		s.parts[i] = math.Tanh(x)
+	}
+	return s.set(s.parts)
+}
+
+// move goes a step along the slopes by the parts.
+func (s *search) move(slopes []float64) {
+	for i, part := range s.parts {
+		slopes[i] *= 1 - part*part
+	}
+	s.step(s.x, slopes)
+}
+
 // run searches a trigger of a form for a class of the data. It gives the best with its cost, or, where none moves enough records, the last
 // one with the highest cost that there is.
-func (v Inversion) run(ctx context.Context, s *Subject, class int, f form) (plant.Trigger, float64, error) {
+func (v Inversion) run(ctx context.Context, s *Subject, class int, f *search) (plant.Trigger, float64, error) {
 	if v.Passes == 0 {
 		v.Passes = 80
 	}
@@ -66,12 +100,10 @@ func (v Inversion) run(ctx context.Context, s *Subject, class int, f form) (plan
 		return nil, 0, &Unfit{"the clean records to search on are of one class: give records of all"}
 	}
 	_, most := f.refresh()
-	x := f.numbers()
-	a := &adam{first: make([]float64, len(x)), second: make([]float64, len(x))}
 	best, found, since := most, []float64(nil), 0
 	w := weight{value: firstWeight}
 	for range v.Passes {
-		moved, err := v.pass(ctx, s, class, records, f, a, w.value)
+		moved, err := v.pass(ctx, s, class, records, f, w.value)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -82,7 +114,7 @@ func (v Inversion) run(ctx context.Context, s *Subject, class int, f form) (plan
 			if cost < 0.99*best {
 				since = 0
 			}
-			best, found = cost, slices.Clone(x)
+			best, found = cost, slices.Clone(f.x)
 		}
 		w.turn(reached)
 		if found != nil && since >= still {
@@ -90,16 +122,16 @@ func (v Inversion) run(ctx context.Context, s *Subject, class int, f form) (plan
 		}
 	}
 	if found != nil {
-		copy(x, found)
+		copy(f.x, found)
 		f.refresh()
 	}
 	return f.trigger(), best, nil
 }
 
 // pass goes once through the records and gives the part of them that the trigger, as it was at each step, moved.
-func (v Inversion) pass(ctx context.Context, s *Subject, class int, records []int, f form, a *adam, weight float64) (moved float64, err error) {
+func (v Inversion) pass(ctx context.Context, s *Subject, class int, records []int, f *search, weight float64) (moved float64, err error) {
 	width, columns := s.Search.Schema.Width(), len(s.Model.Classes)
-	to, slopes := s.Rows.Class(class), make([]float64, len(f.numbers()))
+	to, slopes := s.Rows.Class(class), make([]float64, len(f.x))
 	size := min(batch, s.Model.Gradient.Batch())
 	with, rows := make([]float32, width), make([]float32, 0, size*width)
 	labels := make([]int32, size)
@@ -130,7 +162,7 @@ func (v Inversion) pass(ctx context.Context, s *Subject, class int, records []in
 			slopes[i] /= float64(n)
 		}
 		f.weigh(weight, slopes)
-		a.step(f.numbers(), slopes)
+		f.move(slopes)
 	}
 	return float64(count) / float64(len(records)), nil
 }
@@ -176,16 +208,19 @@ func (a *adam) step(x, slopes []float64) {
 	}
 }
 
-// invert searches a trigger of a form for each class.
-func invert(ctx context.Context, s *Subject, v Inversion, rng *rand.Rand, of func(s *Subject, rng *rand.Rand) form) (*Finding, error) {
+// inspect searches a trigger of a form for each class, and judges the cheapest by the others.
+func (v Inversion) inspect(ctx context.Context, s *Subject, d Description, rng *rand.Rand, of func(*Subject) form) (*Finding, error) {
+	if err := s.sloped(d); err != nil {
+		return nil, err
+	}
 	out := &Finding{}
 	costs := make([]float64, s.classes())
 	for class := range costs {
-		t, cost, err := v.run(ctx, s, class, of(s, rand.New(rand.NewPCG(rng.Uint64(), uint64(class)))))
+		t, cost, err := v.run(ctx, s, class, newSearch(of(s), rand.New(rand.NewPCG(rng.Uint64(), uint64(class)))))
 		if err != nil {
 			return nil, err
 		}
-		success, err := s.success(ctx, t, class)
+		success, err := s.Success(ctx, t, class)
 		if err != nil {
 			return nil, err
 		}

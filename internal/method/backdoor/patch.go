@@ -2,7 +2,6 @@ package backdoor
 
 import (
 	"context"
-	"math"
 	"math/rand/v2"
 
 	"assay/internal/method"
@@ -21,10 +20,7 @@ func (NeuralCleanse) Describe() Description {
 
 // Inspect implements Detector.
 func (d NeuralCleanse) Inspect(ctx context.Context, s *Subject, rng *rand.Rand) (*Finding, error) {
-	if err := s.sloped(d.Describe()); err != nil {
-		return nil, err
-	}
-	return invert(ctx, s, d.Inversion, rng, newPatch)
+	return d.inspect(ctx, s, d.Describe(), rng, newPatch)
 }
 
 // Patch is a trigger that lays a pattern over some places of a record.
@@ -48,24 +44,17 @@ func (p *Patch) lay(record, x []float32) {
 	}
 }
 
-// patch is a Patch in search. Its numbers are those of the places, then those of the pattern; each stands for its sigmoid.
+// patch is a Patch in search. Its parts are those of the places, then those of the pattern, from the least (-1) to the most (1).
 type patch struct {
 	Patch
-	values []float64
 	places []int // of each number of a record; -1 for one that cannot be changed
 	count  int
-	shown  []float64 // of each place
 }
 
-func newPatch(s *Subject, rng *rand.Rand) form {
+func newPatch(s *Subject) form {
 	n := len(s.Domain.Low)
 	f := &patch{Patch: Patch{Mask: make([]float64, n), Pattern: make([]float64, n), domain: s.Domain}}
 	f.places, f.count = places(s)
-	f.shown = make([]float64, f.count)
-	f.values = make([]float64, f.count+n)
-	for i := range f.values {
-		f.values[i] = logit(0.05 + 0.9*rng.Float64())
-	}
 	return f
 }
 
@@ -100,20 +89,25 @@ func places(s *Subject) (of []int, count int) {
 	return of, count
 }
 
-func (f *patch) numbers() []float64 { return f.values }
+func (f *patch) start(rng *rand.Rand) []float64 {
+	parts := make([]float64, f.count+len(f.places))
+	for i := range parts {
+		parts[i] = 2*(0.05+0.9*rng.Float64()) - 1
+	}
+	return parts
+}
 
-func (f *patch) refresh() (cost, most float64) {
-	for k := range f.shown {
-		f.shown[k] = sigmoid(f.values[k])
-		cost += f.shown[k]
+func (f *patch) set(parts []float64) (cost, most float64) {
+	for _, part := range parts[:f.count] {
+		cost += (part + 1) / 2
 	}
 	for i, k := range f.places {
 		if k < 0 {
 			continue
 		}
-		f.Mask[i] = f.shown[k]
+		f.Mask[i] = (parts[k] + 1) / 2
 		low, high := float64(f.domain.Low[i]), float64(f.domain.High[i])
-		f.Pattern[i] = low + sigmoid(f.values[f.count+i])*(high-low)
+		f.Pattern[i] = low + (parts[f.count+i]+1)/2*(high-low)
 	}
 	return cost, float64(f.count)
 }
@@ -122,20 +116,17 @@ func (f *patch) apply(record, x []float32) { f.lay(record, x) }
 
 func (f *patch) back(record, slope []float32, to []float64) {
 	for i, k := range f.places {
-		if k < 0 {
-			continue
+		if k >= 0 {
+			g := float64(slope[i]) / 2
+			to[k] += g * (f.Pattern[i] - float64(record[i]))
+			to[f.count+i] += g * f.Mask[i] * float64(f.domain.High[i]-f.domain.Low[i])
 		}
-		g, shown := float64(slope[i]), f.shown[k]
-		to[k] += g * (f.Pattern[i] - float64(record[i])) * 2 * shown * (1 - shown)
-		low, high := float64(f.domain.Low[i]), float64(f.domain.High[i])
-		part := sigmoid(f.values[f.count+i])
-		to[f.count+i] += g * shown * (high - low) * 2 * part * (1 - part)
 	}
 }
 
 func (f *patch) weigh(weight float64, to []float64) {
-	for k, shown := range f.shown {
-		to[k] += weight * 2 * shown * (1 - shown)
+	for k := range f.count {
+		to[k] += weight / 2
 	}
 }
 
@@ -143,8 +134,3 @@ func (f *patch) trigger() plant.Trigger {
 	p := f.Patch
 	return &p
 }
-
-// sigmoid is (tanh(x)+1)/2, as the authors' program has it.
-func sigmoid(x float64) float64 { return (math.Tanh(x) + 1) / 2 }
-
-func logit(p float64) float64 { return math.Atanh(2*p - 1) }

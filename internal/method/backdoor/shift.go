@@ -22,10 +22,7 @@ func (UniversalShift) Describe() Description {
 
 // Inspect implements Detector.
 func (d UniversalShift) Inspect(ctx context.Context, s *Subject, rng *rand.Rand) (*Finding, error) {
-	if err := s.sloped(d.Describe()); err != nil {
-		return nil, err
-	}
-	return invert(ctx, s, d.Inversion, rng, newShift)
+	return d.inspect(ctx, s, d.Describe(), rng, newShift)
 }
 
 // Shift is a trigger that adds the same to every record.
@@ -50,16 +47,16 @@ func (t *Shift) add(record, x []float32) {
 	}
 }
 
-// shift is a Shift in search: of each number the inverse hyperbolic tangent of what is added, in units of its range.
+// shift is a Shift in search: its parts are what is added to each number, in units of its range.
 type shift struct {
 	Shift
-	values []float64
-	free   []bool
+	free []bool
+	cost float64
 }
 
-func newShift(s *Subject, rng *rand.Rand) form {
+func newShift(s *Subject) form {
 	n := len(s.Domain.Low)
-	f := &shift{Shift: Shift{By: make([]float64, n), domain: s.Domain}, values: make([]float64, n), free: make([]bool, n)}
+	f := &shift{Shift: Shift{By: make([]float64, n), domain: s.Domain}, free: make([]bool, n)}
 	for i := range f.free {
 		f.free[i] = !s.Domain.Fixed[i]
 	}
@@ -68,43 +65,43 @@ func newShift(s *Subject, rng *rand.Rand) form {
 			f.free[i] = false
 		}
 	}
-	for i := range f.values {
-		f.values[i] = 0.02 * (rng.Float64() - 0.5)
-	}
 	return f
 }
 
-func (f *shift) numbers() []float64 { return f.values }
+func (f *shift) start(rng *rand.Rand) []float64 {
+	parts := make([]float64, len(f.free))
+	for i := range parts {
+		parts[i] = math.Tanh(0.02 * (rng.Float64() - 0.5))
+	}
+	return parts
+}
 
-func (f *shift) refresh() (cost, most float64) {
+func (f *shift) set(parts []float64) (cost, most float64) {
 	for i, free := range f.free {
 		if free {
-			part := math.Tanh(f.values[i])
-			f.By[i] = part * float64(f.domain.Scale[i])
-			cost += part * part
+			f.By[i] = parts[i] * float64(f.domain.Scale[i])
+			cost += parts[i] * parts[i]
 			most++
 		}
 	}
-	return math.Sqrt(cost), math.Sqrt(most)
+	f.cost = math.Sqrt(cost)
+	return f.cost, math.Sqrt(most)
 }
 
 func (f *shift) apply(record, x []float32) { f.add(record, x) }
 
-func (f *shift) back(record, slope []float32, to []float64) {
+func (f *shift) back(_, slope []float32, to []float64) {
 	for i, free := range f.free {
-		if !free {
-			continue
+		if free {
+			to[i] += float64(slope[i]) * float64(f.domain.Scale[i]) // also where the limit cuts: other records are not cut
 		}
-		part := math.Tanh(f.values[i])
-		to[i] += float64(slope[i]) * float64(f.domain.Scale[i]) * (1 - part*part) // also where the limit cuts: other records are not cut
 	}
 }
 
 func (f *shift) weigh(weight float64, to []float64) {
-	cost, _ := f.refresh()
 	for i, free := range f.free {
-		if part := math.Tanh(f.values[i]); free && cost > 0 {
-			to[i] += weight * part / cost * (1 - part*part)
+		if free && f.cost > 0 {
+			to[i] += weight * f.By[i] / float64(f.domain.Scale[i]) / f.cost
 		}
 	}
 }

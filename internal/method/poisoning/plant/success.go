@@ -74,18 +74,31 @@ func BackdoorSuccess(ctx context.Context, m model.Classifier, p *Planted, test *
 	return s, err
 }
 
+// Decisions gives the class that a model gives each record, as the data number them.
+func Decisions(ctx context.Context, m model.Classifier, d *dataset.Dataset) ([]int, error) {
+	scores, err := scoresOf(ctx, m, d)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]int, len(scores))
+	for i, of := range scores {
+		out[i] = best(of)
+	}
+	return out, nil
+}
+
 // Right tells which records of a test a model gives their class.
 func Right(ctx context.Context, m model.Classifier, test *dataset.Dataset) ([]bool, error) {
 	if test.Y == nil {
 		return nil, errors.New("the records to test on have no labels")
 	}
-	scores, err := scoresOf(ctx, m, test)
+	decisions, err := Decisions(ctx, m, test)
 	if err != nil {
 		return nil, err
 	}
-	right := make([]bool, len(scores))
-	for i, of := range scores {
-		right[i] = best(of) == int(test.Y[i])
+	right := make([]bool, len(decisions))
+	for i, class := range decisions {
+		right[i] = class == int(test.Y[i])
 	}
 	return right, nil
 }
