@@ -241,10 +241,12 @@ func (b *brancher) all(ctx context.Context, list []*box) ([]outcome, error) {
 
 // outcome is what became of a box.
 type outcome struct {
-	left       []*box // of which nothing is proved; none where all is
-	narrow     bool   // they cannot be divided
-	candidates [][]float32
-	direction  []float64 // in which the outputs look safer, of each number
+	rest       *box        // what of it is not proved; nil where all is
+	left       []*box      // rest, divided
+	narrow     bool        // it cannot be divided
+	candidates [][]float32 // inputs whose outputs seem unsafe
+	direction  []float64   // in which the bounds rise of what is missing most, of each number
+	score      []float64   // by how much a proof is nearer for each number's width, likewise
 }
 
 // batch bounds some boxes.
@@ -270,56 +272,78 @@ func (b *brancher) batch(ctx context.Context, list []*box, outcomes []outcome) e
 		}
 		outcomes[i] = b.look(x, low[from:to], lines)
 	}
-	return b.search.try(ctx, list, outcomes)
+	if err := b.search.try(ctx, list, outcomes); err != nil {
+		return err
+	}
+	for i := range outcomes {
+		outcomes[i].divide()
+	}
+	return nil
 }
 
-// look proves a box by its bounds, or divides what of it is left.
+// look proves a box by its bounds, or says what of it is left.
 func (b *brancher) look(x *box, low []float32, lines []line) outcome {
-	var left *box
-	score, direction := make([]float64, b.p.Inputs), make([]float64, b.p.Inputs)
-	least := 0.0
+	var o outcome
+	least := math.Inf(1)
 	for _, conjunction := range b.demands[x.of] {
 		rest := x.remains(conjunction, low, lines)
 		if rest == nil {
 			continue
 		}
-		if left == nil {
-			left = rest
+		if o.rest == nil {
+			o.rest = rest
+			o.score, o.direction = make([]float64, b.p.Inputs), make([]float64, b.p.Inputs)
 		} else {
-			left.hull(rest)
+			o.rest.hull(rest)
 		}
-		// The constraint that is nearest to be shown says where to divide.
-		nearest, missing := 0, math.Inf(-1)
+		// The constraint that is nearest to be shown is that of which to divide for.
+		nearest, missing := conjunction[0].row, math.Inf(-1)
 		for _, d := range conjunction {
 			if m := float64(low[d.row]) - d.limit; m > missing {
 				nearest, missing = d.row, m
 			}
 		}
-		for j, s := range lines[nearest].slopes {
-			score[j] += math.Abs(float64(s))
-		}
-		if missing < least || math.IsInf(missing, -1) {
+		x.weigh(o.score, missing, lines[nearest], b.search.steep[x.of])
+		if missing < least {
 			least = missing
-			clear(direction)
+			clear(o.direction)
 			for _, d := range conjunction {
 				for j, s := range lines[d.row].slopes {
-					direction[j] += float64(s)
+					o.direction[j] += float64(s)
 				}
 			}
 		}
 	}
-	if left == nil {
-		return outcome{}
+	if o.rest != nil {
+		o.rest.least = min(least, 0)
 	}
-	left.least = least
-	o := outcome{direction: direction}
-	first, second, ok := left.halves(score)
-	if !ok {
-		o.left, o.narrow = []*box{left}, true
-		return o
-	}
-	o.left = []*box{first, second}
 	return o
+}
+
+// weigh adds to a score what each number has to do with a bound that misses a limit: its slope,
+// which alone would be blind to the looseness of relaxations, and of what is missing a
+// share by how steep the model is on the whole case.
+func (x *box) weigh(score []float64, missing float64, l line, steep []float64) {
+	total := 0.0
+	for j := range steep {
+		total += steep[j] * (float64(x.upper[j]) - float64(x.lower[j]))
+	}
+	for j, s := range l.slopes {
+		score[j] += math.Abs(float64(s)) - missing*steep[j]/total
+	}
+}
+
+// divide halves what is left.
+func (o *outcome) divide() {
+	if o.rest == nil {
+		return
+	}
+	first, second, ok := o.rest.halves(o.score)
+	if o.narrow = !ok; ok {
+		o.left = []*box{first, second}
+	} else {
+		o.left = []*box{o.rest}
+	}
 }
 
 // remains gives the part of a box where all constraints of a conjunction may be met, nil

@@ -30,7 +30,8 @@ type searcher struct {
 	gradient *ort.Session // nil where there is none
 	batch    bool         // the model takes more than one input at once
 
-	outputShape []int64 // of an example, as the model gave it
+	steep       [][]float64 // of each case whose box was searched, by number
+	outputShape []int64     // of an example, as the model gave it
 }
 
 func newSearcher(m *onnx.Model, p *vnnlib.Property, shape []int64, o Options) (_ *searcher, err error) {
@@ -181,6 +182,7 @@ func (s *searcher) descend(ctx context.Context, of int) ([][]float32, error) {
 			x = append(x, b.within(j, l+rng.Float64()*(u-l)))
 		}
 	}
+	s.steep = append(s.steep, steepness(nil, s.p.Inputs))
 	for step := range steps {
 		y, err := s.answers(ctx, x)
 		if err != nil {
@@ -199,6 +201,9 @@ func (s *searcher) descend(ctx context.Context, of int) ([][]float32, error) {
 		slopes, err := s.run(ctx, s.gradient, x, weights, 1)
 		if err != nil {
 			return nil, err
+		}
+		if step == 0 {
+			s.steep[of] = steepness(slopes, s.p.Inputs)
 		}
 		size := 0.25 * (1 - float64(step)/steps)
 		for i, g := range slopes {
@@ -238,29 +243,15 @@ func (s *searcher) unsafe(of int, x, y []float32) [][]float32 {
 	return found
 }
 
-// try runs the model in the middle of boxes that are not proved, and at the corner where the
-// bounds that are missing to a proof are least.
+// try runs the model in the middle of what is left of boxes, and at the corner where the
+// bounds that are missing to a proof are least, and lists the inputs whose outputs are unsafe.
 func (s *searcher) try(ctx context.Context, list []*box, outcomes []outcome) error {
 	var x []float32
 	var at []int
 	for i, o := range outcomes {
-		if len(o.left) == 0 {
-			continue
-		}
-		at = append(at, i)
-		b := o.left[0].copied()
-		for _, other := range o.left[1:] {
-			b.hull(other)
-		}
-		for j := range b.lower {
-			x = append(x, b.within(j, (float64(b.lower[j])+float64(b.upper[j]))/2))
-		}
-		for j := range b.lower {
-			if o.direction[j] >= 0 {
-				x = append(x, b.lower[j])
-			} else {
-				x = append(x, b.upper[j])
-			}
+		if o.rest != nil {
+			at = append(at, i)
+			x = points(x, o.rest, o.direction)
 		}
 	}
 	if len(at) == 0 {
@@ -270,8 +261,43 @@ func (s *searcher) try(ctx context.Context, list []*box, outcomes []outcome) err
 	if err != nil {
 		return err
 	}
+	in, out := 2*s.p.Inputs, 2*s.p.Outputs
 	for k, i := range at {
-		outcomes[i].candidates = s.unsafe(list[i].of, x[2*k*s.p.Inputs:2*(k+1)*s.p.Inputs], y[2*k*s.p.Outputs:2*(k+1)*s.p.Outputs])
+		outcomes[i].candidates = s.unsafe(list[i].of, x[k*in:(k+1)*in], y[k*out:(k+1)*out])
 	}
 	return nil
+}
+
+// points adds the two of a box to x.
+func points(x []float32, b *box, direction []float64) []float32 {
+	for j := range b.lower {
+		x = append(x, b.within(j, (float64(b.lower[j])+float64(b.upper[j]))/2))
+	}
+	for j := range b.lower {
+		if direction[j] >= 0 {
+			x = append(x, b.lower[j])
+		} else {
+			x = append(x, b.upper[j])
+		}
+	}
+	return x
+}
+
+// steepness is how steep the model is by each number on average, from gradients at some
+// inputs; none is nothing, so that each is divided some time.
+func steepness(slopes []float32, n int) []float64 {
+	steep := make([]float64, n)
+	for i, g := range slopes {
+		if g := math.Abs(float64(g)); g < math.MaxFloat32 {
+			steep[i%n] += g
+		}
+	}
+	most := slices.Max(steep)
+	for j := range steep {
+		steep[j] = max(steep[j], 0.01*most)
+		if most == 0 {
+			steep[j] = 1
+		}
+	}
+	return steep
 }
