@@ -323,10 +323,10 @@ func (b *brancher) look(x *box, low []float32, lines []line) outcome {
 // weigh adds to a score what each number has to do with a bound that misses a limit: its slope,
 // which alone would be blind to the looseness of relaxations, and of what is missing a
 // share by how steep the model is on the whole case.
-func (x *box) weigh(score []float64, missing float64, l line, steep []float64) {
+func (b *box) weigh(score []float64, missing float64, l line, steep []float64) {
 	total := 0.0
 	for j := range steep {
-		total += steep[j] * (float64(x.upper[j]) - float64(x.lower[j]))
+		total += steep[j] * (float64(b.upper[j]) - float64(b.lower[j]))
 	}
 	for j, s := range l.slopes {
 		score[j] += math.Abs(float64(s)) - missing*steep[j]/total
@@ -348,15 +348,15 @@ func (o *outcome) divide() {
 
 // remains gives the part of a box where all constraints of a conjunction may be met, nil
 // where none is left.
-func (x *box) remains(conjunction []demand, low []float32, lines []line) *box {
+func (b *box) remains(conjunction []demand, low []float32, lines []line) *box {
 	for _, d := range conjunction {
 		if d.shown(float64(low[d.row])) {
 			return nil
 		}
 	}
-	rest := x.copied()
+	rest := b.copied()
 	for _, d := range conjunction {
-		if !rest.clip(x, lines[d.row], d.limit) {
+		if !rest.clip(b, lines[d.row], d.limit) {
 			return nil
 		}
 	}

@@ -43,7 +43,7 @@ func (j *judge) Close() {
 		j.runtime.Close()
 	}
 	if j.exact != nil {
-		j.exact.Close()
+		_ = j.exact.Close() // there is nothing to be done about it
 	}
 }
 

@@ -100,7 +100,7 @@ func (p *parser) byte() (byte, error) {
 
 // unread takes back the byte read last.
 func (p *parser) unread(c byte) {
-	p.in.UnreadByte() // a byte was just read: it cannot fail
+	_ = p.in.UnreadByte() // a byte was just read: it cannot fail
 	p.read--
 	if c == '\n' {
 		p.line--
