@@ -17,6 +17,9 @@ import (
 // early, fewer leave processors idle. It is the same on any machine.
 const round = 128
 
+// looseness is the weight of what is missing to a proof beside slopes, where a box is divided.
+const looseness = 4
+
 // demand is one constraint of a case: the row that is bounded, and what it must exceed for
 // the constraint not to be met.
 type demand struct {
@@ -198,15 +201,15 @@ func (b *brancher) step(ctx context.Context) error {
 		}
 		if o.narrow {
 			b.narrow = append(b.narrow, o.left...)
-		} else {
-			for _, x := range o.left {
-				b.push(x)
-			}
+			continue
 		}
-		if b.found == nil {
-			if err := b.confirm(ctx, taken[i].of, o.candidates); err != nil {
-				return err
-			}
+		for _, x := range o.left {
+			b.push(x)
+		}
+	}
+	for i, o := range outcomes {
+		if err := b.confirm(ctx, taken[i].of, o.candidates); err != nil || b.found != nil {
+			return err
 		}
 	}
 	return nil
@@ -272,7 +275,7 @@ func (b *brancher) batch(ctx context.Context, list []*box, outcomes []outcome) e
 		}
 		outcomes[i] = b.look(x, low[from:to], lines)
 	}
-	if err := b.search.try(ctx, list, outcomes); err != nil {
+	if err := b.search.try(ctx, outcomes); err != nil {
 		return err
 	}
 	for i := range outcomes {
@@ -329,7 +332,7 @@ func (b *box) weigh(score []float64, missing float64, l line, steep []float64) {
 		total += steep[j] * (float64(b.upper[j]) - float64(b.lower[j]))
 	}
 	for j, s := range l.slopes {
-		score[j] += math.Abs(float64(s)) - missing*steep[j]/total
+		score[j] += math.Abs(float64(s)) - looseness*missing*steep[j]/total
 	}
 }
 

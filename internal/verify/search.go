@@ -16,8 +16,8 @@ import (
 // The search before any box is divided: projected gradient descent (Madry et al. 2018,
 // arXiv:1706.06083) from random starts.
 const (
-	starts = 64
-	steps  = 40
+	starts = 256
+	steps  = 100
 )
 
 // searcher looks for inputs that seem unsafe. Where the model has no gradient it knows
@@ -145,8 +145,8 @@ func (s *searcher) run(ctx context.Context, session *ort.Session, x, weights []f
 }
 
 // worst is, of a case's unsafe conjunctions, the one that outputs are nearest to meet: its
-// constraint that is missed the most, and by how much.
-func worst(c vnnlib.Case, y []float64) (vnnlib.Constraint, float64) {
+// constraint that is missed the most.
+func worst(c vnnlib.Case, y []float64) vnnlib.Constraint {
 	var of vnnlib.Constraint
 	nearest := math.Inf(1)
 	for _, conjunction := range c.Unsafe {
@@ -160,7 +160,7 @@ func worst(c vnnlib.Case, y []float64) (vnnlib.Constraint, float64) {
 			of, nearest = far, most
 		}
 	}
-	return of, nearest
+	return of
 }
 
 // unsafe reports whether outputs meet all constraints of a conjunction of a case.
@@ -170,12 +170,11 @@ func unsafe(c vnnlib.Case, y []float64) bool {
 	})
 }
 
-// descend searches the box of a case, and gives inputs whose outputs are unsafe.
+// descend searches the box of a case from random starts, and gives inputs whose outputs are unsafe.
 func (s *searcher) descend(ctx context.Context, of int) ([][]float32, error) {
-	c := s.p.Cases[of]
-	b := whole(of, c, 1)
+	b := whole(of, s.p.Cases[of], 1)
 	rng := rand.New(rand.NewPCG(s.o.Seed, uint64(of)))
-	x := make([]float32, 0, starts*s.p.Inputs)
+	var x []float32
 	for range starts {
 		for j := range b.lower {
 			l, u := float64(b.lower[j]), float64(b.upper[j])
@@ -183,41 +182,53 @@ func (s *searcher) descend(ctx context.Context, of int) ([][]float32, error) {
 		}
 	}
 	s.steep = append(s.steep, steepness(nil, s.p.Inputs))
+	in := slices.Repeat([]*box{b}, starts)
 	for step := range steps {
-		y, err := s.answers(ctx, x)
-		if err != nil {
-			return nil, err
-		}
-		weights := make([]float32, 0, len(y))
-		for i := range starts {
-			constraint, _ := worst(c, widened(y[i*s.p.Outputs:(i+1)*s.p.Outputs]))
-			for _, k := range constraint.Coefficients {
-				weights = append(weights, float32(k))
-			}
-		}
-		if found := s.unsafe(of, x, y); found != nil || s.gradient == nil {
-			return found, nil
-		}
-		slopes, err := s.run(ctx, s.gradient, x, weights, 1)
+		y, slopes, err := s.slopes(ctx, x, in)
 		if err != nil {
 			return nil, err
 		}
 		if step == 0 {
 			s.steep[of] = steepness(slopes, s.p.Inputs)
 		}
-		size := 0.25 * (1 - float64(step)/steps)
-		for i, g := range slopes {
-			j := i % s.p.Inputs
-			width := size * (float64(b.upper[j]) - float64(b.lower[j]))
-			switch {
-			case g > 0:
-				x[i] = b.within(j, float64(x[i])-width)
-			case g < 0:
-				x[i] = b.within(j, float64(x[i])+width)
-			}
+		if found := s.unsafe(of, x, y); found != nil || s.gradient == nil {
+			return found, nil
 		}
+		s.move(x, slopes, in, 0.25*(1-float64(step)/steps))
 	}
 	return nil, nil
+}
+
+// slopes gives the outputs of inputs in boxes of their own, and the gradients there of the
+// constraint that is missed most, of the conjunction that is nearest to be met; no
+// gradients where the model has none.
+func (s *searcher) slopes(ctx context.Context, x []float32, in []*box) (y, slopes []float32, err error) {
+	if y, err = s.answers(ctx, x); err != nil || s.gradient == nil {
+		return y, nil, err
+	}
+	weights := make([]float32, 0, len(y))
+	for i, b := range in {
+		constraint := worst(s.p.Cases[b.of], widened(y[i*s.p.Outputs:(i+1)*s.p.Outputs]))
+		for _, k := range constraint.Coefficients {
+			weights = append(weights, float32(k))
+		}
+	}
+	slopes, err = s.run(ctx, s.gradient, x, weights, 1)
+	return y, slopes, err
+}
+
+// move goes down the slopes by a part of each box's width.
+func (s *searcher) move(x, slopes []float32, in []*box, part float64) {
+	for i, g := range slopes {
+		b, j := in[i/s.p.Inputs], i%s.p.Inputs
+		width := part * (float64(b.upper[j]) - float64(b.lower[j]))
+		switch {
+		case g > 0:
+			x[i] = b.within(j, float64(x[i])-width)
+		case g < 0:
+			x[i] = b.within(j, float64(x[i])+width)
+		}
+	}
 }
 
 func (b *box) within(j int, v float64) float32 {
@@ -243,27 +254,41 @@ func (s *searcher) unsafe(of int, x, y []float32) [][]float32 {
 	return found
 }
 
-// try runs the model in the middle of what is left of boxes, and at the corner where the
-// bounds that are missing to a proof are least, and lists the inputs whose outputs are unsafe.
-func (s *searcher) try(ctx context.Context, list []*box, outcomes []outcome) error {
+// tries is how many steps the search takes in a box that is left.
+const tries = 4
+
+// try searches what is left of boxes, from the middle and from the corner where the bounds that
+// are missing to a proof are least, and lists the inputs whose outputs are unsafe.
+func (s *searcher) try(ctx context.Context, outcomes []outcome) error {
 	var x []float32
+	var in []*box
 	var at []int
 	for i, o := range outcomes {
 		if o.rest != nil {
 			at = append(at, i)
+			in = append(in, o.rest, o.rest)
 			x = points(x, o.rest, o.direction)
 		}
 	}
 	if len(at) == 0 {
 		return nil
 	}
-	y, err := s.answers(ctx, x)
-	if err != nil {
-		return err
-	}
-	in, out := 2*s.p.Inputs, 2*s.p.Outputs
-	for k, i := range at {
-		outcomes[i].candidates = s.unsafe(list[i].of, x[k*in:(k+1)*in], y[k*out:(k+1)*out])
+	for step := range tries {
+		y, slopes, err := s.slopes(ctx, x, in)
+		if err != nil {
+			return err
+		}
+		some, out := 2*s.p.Inputs, 2*s.p.Outputs
+		for k, i := range at {
+			found := s.unsafe(outcomes[i].rest.of, x[k*some:(k+1)*some], y[k*out:(k+1)*out])
+			for _, f := range found {
+				outcomes[i].candidates = append(outcomes[i].candidates, slices.Clone(f))
+			}
+		}
+		if s.gradient == nil {
+			return nil
+		}
+		s.move(x, slopes, in, 0.25*(1-float64(step)/tries))
 	}
 	return nil
 }

@@ -80,11 +80,11 @@ func Prove(ctx context.Context, m *onnx.Model, p *vnnlib.Property, o Options) (*
 	}
 	defer b.Close()
 	err = b.run(ctx)
-	if errors.Is(err, context.DeadlineExceeded) || err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		err = nil
-	}
 	if err != nil && ctx.Err() == nil {
 		return nil, err
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = nil
 	}
 	return b.result(), err
 }

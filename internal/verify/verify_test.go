@@ -285,6 +285,39 @@ func TestTimeIsUp(t *testing.T) {
 	}
 }
 
+// A step that fails, even with the last box and at its last question, loses none.
+func TestFailedStep(t *testing.T) {
+	p := drawPlane(rand.New(rand.NewPCG(7, 1)), 12)
+	b, err := newBrancher(p.model("N"), below(p.least()+0.5), []int64{1, 2}, Options{Batch: 16, Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	b.search.steep = [][]float64{{1, 1}}
+	b.judge.runtime.Close()
+	for range 50 {
+		if err = b.step(context.Background()); err != nil {
+			break
+		}
+	}
+	if r := b.result(); err == nil || r.Verdict != Unknown || r.Left == 0 {
+		t.Errorf("a judge that cannot run gives %+v, %v", r, err)
+	}
+	total := b.proved // in powers of two, which add up exactly
+	for _, x := range slices.Concat(b.open, b.narrow) {
+		total += x.share
+	}
+	if total != 1 {
+		t.Errorf("what is proved and what is left are %v of the inputs", total)
+	}
+	open := len(b.open)
+	ctx, stop := context.WithCancel(context.Background())
+	stop()
+	if err := b.step(ctx); err == nil || len(b.open) != open {
+		t.Errorf("of %d boxes %d are left by a step that was stopped: %v", open, len(b.open), err)
+	}
+}
+
 func TestNotOfThisModel(t *testing.T) {
 	m := drawPlane(rand.New(rand.NewPCG(7, 1)), 3).model("N")
 	three, two, fine := below(0), below(0), below(0)
