@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -136,52 +135,14 @@ func (f *attackFlags) runText(c *cobra.Command, u *ui) error {
 
 // budget reads the files that say what may change.
 func (f *textFlags) budget() (*substitution.Budget, error) {
-	b := &substitution.Budget{Words: f.words, Edits: f.edits}
-	var sources substitution.Both
-	if f.synonyms != "" {
-		table, err := readFile(f.synonyms, substitution.ReadTable)
-		if err != nil {
-			return nil, err
-		}
-		sources = append(sources, table)
+	b, err := substitution.Files{Synonyms: f.synonyms, Embeddings: f.embeddings, Cosine: f.cosine, Neighbours: f.neighbours, Protect: f.protect}.Budget()
+	if err != nil {
+		return nil, err
 	}
-	if f.embeddings != "" {
-		e, err := readFile(f.embeddings, func(r io.Reader) (*substitution.Embeddings, error) {
-			return substitution.ReadEmbeddings(r, f.cosine, f.neighbours)
-		})
-		if err != nil {
-			return nil, err
-		}
-		sources = append(sources, e)
-	}
-	if len(sources) > 0 {
-		b.Synonyms = sources
-	}
-	if f.protect != "" {
-		const most = 16 << 20
-		text, err := readFile(f.protect, func(r io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(r, most)) })
-		if err != nil {
-			return nil, err
-		}
-		b.Protect = strings.Fields(string(text))
-	}
-	if b.Synonyms == nil && b.Edits == 0 {
+	if b.Words, b.Edits = f.words, f.edits; b.Synonyms == nil && b.Edits == 0 {
 		return nil, usagef("nothing can change: give --synonyms, --embeddings or --edits")
 	}
 	return b, nil
-}
-
-// readFile has a file read, and names it in errors.
-func readFile[T any](path string, read func(io.Reader) (T, error)) (out T, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return out, err
-	}
-	defer f.Close()
-	if out, err = read(f); err != nil {
-		err = fmt.Errorf("%s: %w", path, err)
-	}
-	return out, err
 }
 
 // openText opens the model twice: to be asked about many texts, and about one at a time without optimisation.
@@ -198,15 +159,9 @@ func (f *attackFlags) openText(ctx context.Context, u *ui) (t substitution.Targe
 	if f.text.classes != "" {
 		o.Classes = strings.Split(f.text.classes, ",")
 	}
-	many, err := text.New(ctx, m, tok, o)
+	many, one, err := text.Pair(ctx, m, tok, o)
 	if err != nil {
 		return t, nil, fmt.Errorf("%s: %w", f.model, err)
-	}
-	o.Threads, o.Optimization = 1, ort.OptimizeOff
-	one, err := text.New(ctx, m, tok, o)
-	if err != nil {
-		_ = many.Close()
-		return t, nil, fmt.Errorf("%s: without optimisation: %w", f.model, err)
 	}
 	return substitution.Target{Model: many, Confirm: one}, func() {
 		_, _ = many.Close(), one.Close() // freeing memory has no error to act on

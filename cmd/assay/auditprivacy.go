@@ -24,6 +24,7 @@ type auditFlags struct {
 	data           dataFlags // the members
 	admission      admission
 	model, others  string
+	compare        []string // further models of the same members
 	training       shadowFlags
 	shadows        int
 	folder, format string
@@ -75,7 +76,7 @@ func auditPrivacyCommand(u *ui) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(membershipCommand(u), canariesCommand(u))
+	c.AddCommand(membershipCommand(u), canariesCommand(u), gradientAuditCommand(u), attributeCommand(u), inversionCommand(u), propertyCommand(u))
 	return c
 }
 
@@ -112,6 +113,7 @@ it is shown to be more, and 2 if neither is, or a check fails.`,
 	s := c.Flags()
 	s.StringVar(&f.model, "model", "", "the ONNX model, or a YAML file of an endpoint")
 	s.StringVar(&f.others, "non-members", "", "records that the model was not trained on, as --data")
+	s.StringSliceVar(&f.compare, "compare", nil, "further models of the same members, such as with a solution: all are told in one table, and only --model is decided on")
 	s.IntVar(&f.shadows, "shadows", 16, "shadow models, an even number; 0 for only those attacks that need none")
 	s.StringVar(&f.folder, "cache", "", "a folder that keeps shadow models")
 	s.IntVar(&f.queries, "queries", 4, "about each record beside itself, moved (images) or with noise")
@@ -144,6 +146,7 @@ type audit struct {
 	Decision   string              `json:"decision,omitempty"` // adequate, inadequate, undecided or invalid
 	Checks     []criteria.Check    `json:"checks"`
 	Attacks    []membership.Result `json:"attacks"`
+	Compared   []compared          `json:"compared,omitempty"` // --model first
 	Seconds    float64             `json:"seconds"`
 
 	confidence float64
@@ -193,12 +196,18 @@ func (f *auditFlags) run(ctx context.Context, u *ui) error {
 	if err != nil {
 		return err
 	}
-	a.Attacks, err = membership.Run(ctx, membership.Victim{Model: victim, Row: rows.Row, Class: rows.Class}, p, o)
+	v := membership.Victim{Model: victim, Row: rows.Row, Class: rows.Class}
+	a.Attacks, err = membership.Run(ctx, v, p, o)
 	if err != nil {
 		return err
 	}
+	if len(f.compare) > 0 {
+		if a.Compared, err = f.comparison(ctx, u, a, victim, members, others, p, o); err != nil {
+			return err
+		}
+	}
 	if !f.without {
-		if a.Checks, err = membership.Checks(ctx, p, o, a.FPR); err != nil {
+		if a.Checks, err = membership.Checks(ctx, v, p, o, a.FPR); err != nil {
 			return err
 		}
 	}
@@ -322,6 +331,7 @@ func (u *ui) audited(a *audit) {
 	for _, e := range best.Exposed {
 		u.row("exposed", "record %d, %s: %s of the others score as high", a.records.Number[e.Record], classes[e.Class], percent(e.FPR))
 	}
+	u.compared(a)
 	for _, c := range a.Checks {
 		u.row("check", "%s %s: %s", map[bool]string{true: "holds:", false: "FAILS:"}[c.Passed], c.Name, c.Detail)
 	}

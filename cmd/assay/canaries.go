@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -10,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"assay/internal/method/canary"
+	"assay/internal/privacy"
 	"assay/internal/train"
 	"assay/onnx"
 )
@@ -44,6 +48,7 @@ With --claimed-epsilon the exit code is 1 if the claim is refuted. That it is no
 	}
 	f.data.add(c)
 	f.training.add(c)
+	f.training.dp.add(c)
 	s := c.Flags()
 	s.StringVar(&f.kind, "kind", string(canary.Mislabelled), "of canaries: mislabelled (records with another class) or random (inputs and classes)")
 	s.IntVar(&o.Count, "count", 500, "canaries, half of which are put in")
@@ -61,9 +66,10 @@ type canaryAudit struct {
 	Data    string `json:"data"`
 	Records int    `json:"records"`
 	*canary.Result
-	Delta      float64 `json:"delta"`
-	Confidence float64 `json:"confidence"`
-	Seconds    float64 `json:"seconds"`
+	Delta      float64            `json:"delta"`
+	Proven     *privacy.Guarantee `json:"proven,omitempty"` // by DP-SGD
+	Confidence float64            `json:"confidence"`
+	Seconds    float64            `json:"seconds"`
 }
 
 func (f *canaryFlags) run(ctx context.Context, u *ui) error {
@@ -82,6 +88,7 @@ func (f *canaryFlags) run(ctx context.Context, u *ui) error {
 	if err != nil {
 		return err
 	}
+	var proven *privacy.Guarantee
 	r, err := canary.Run(ctx, b.Data, func(ctx context.Context, d *train.Data) (*onnx.Model, error) {
 		o := b.Options
 		// The coins' seed is not the training's, so that neither tells of the other.
@@ -89,6 +96,11 @@ func (f *canaryFlags) run(ctx context.Context, u *ui) error {
 		m, err := b.Network(o.Seed, d)
 		if err != nil {
 			return nil, err
+		}
+		if f.training.dp.on() { // nobody but this audit sees the model, so the key may be the seed's
+			if proven, err = f.training.dp.apply(&o, d.Len(), sha256.Sum256(binary.LittleEndian.AppendUint64(nil, o.Seed))); err != nil {
+				return nil, err
+			}
 		}
 		trained, err := train.Run(ctx, m, d, o)
 		u.done()
@@ -100,7 +112,7 @@ func (f *canaryFlags) run(ctx context.Context, u *ui) error {
 	if err != nil {
 		return err
 	}
-	a := &canaryAudit{Data: f.data.path, Records: records.Len(), Result: r, Delta: f.options.Delta, Confidence: f.options.Confidence, Seconds: time.Since(started).Seconds()}
+	a := &canaryAudit{Data: f.data.path, Records: records.Len(), Result: r, Proven: proven, Delta: f.options.Delta, Confidence: f.options.Confidence, Seconds: time.Since(started).Seconds()}
 	if f.format == "json" {
 		err = u.json(a)
 	} else {
@@ -121,7 +133,7 @@ func (f *canaryFlags) check() error {
 	if f.threads < 0 {
 		return usagef("--threads %d: give the number of processors, or 0 for all", f.threads)
 	}
-	return checkFormat(f.format)
+	return errors.Join(checkFormat(f.format), f.training.dp.check(""))
 }
 
 // canaries prints the result of an audit.
@@ -130,6 +142,9 @@ func (u *ui) canaries(a *canaryAudit) {
 	u.row("canaries", "%d, %s, of which %d were put in", a.Canaries, a.Kind, a.Inserted)
 	u.row("guesses", "%d, of which %d are correct", a.Guesses, a.Correct)
 	u.row("epsilon", "at least %.3f at a delta of %g, at %g %% confidence", a.Epsilon, a.Delta, 100*a.Confidence)
+	if p := a.Proven; p != nil {
+		u.row("proven", "epsilon at most %.3f at a delta of %g, by DP-SGD with the noise multiplier %.4g", p.Epsilon, p.Delta, p.NoiseMultiplier)
+	}
 	if a.Claimed > 0 {
 		u.row("claimed", "%g, which is %s", a.Claimed, map[bool]string{true: "refuted", false: "not refuted"}[a.Refuted])
 	}

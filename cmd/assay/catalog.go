@@ -169,7 +169,7 @@ func explain(u *ui, c *catalog.Catalog, g *catalog.Goal, format string) error {
 		p.section("Criteria", "None is proposed: no method of this version can test the goal by itself.")
 	}
 	for _, d := range proposals {
-		if err := p.proposal(c, d); err != nil {
+		if err := p.proposal(c, g.Cell.Vulnerability, d); err != nil {
 			return err
 		}
 	}
@@ -220,19 +220,19 @@ func (p page) list(title string, items []string) {
 }
 
 // proposal prints a criterion that the catalogue proposes.
-func (p page) proposal(c *catalog.Catalog, d proposal) error {
+func (p page) proposal(c *catalog.Catalog, about assay.Vulnerability, d proposal) error {
 	var modalities []string
 	for _, m := range d.Modalities {
 		modalities = append(modalities, string(m))
 	}
-	p.line("\nProposed at %s risk, for %s data", d.Level, strings.Join(modalities, " and "))
+	p.line("\nProposed at %s risk, for %s data", d.Level, strings.Join(modalities, ", "))
 	p.text("  criterion  ", d.Criterion.String())
 	p.text("  plan       ", d.Plan.String())
 	for i, cost := range d.Criterion.Costs {
 		p.text("  cost       ", fmt.Sprintf("%s, which takes %d units at least to show", cost, d.Plan.Costs[i].Least))
 	}
 	p.text("  checks     ", strings.Join(d.Criterion.Checks, ", "))
-	text, err := reach(c, d)
+	text, err := reach(c, about, d)
 	if err != nil {
 		return err
 	}
@@ -242,7 +242,7 @@ func (p page) proposal(c *catalog.Catalog, d proposal) error {
 }
 
 // reach says what the attacker of a proposal can do.
-func reach(c *catalog.Catalog, d proposal) (string, error) {
+func reach(c *catalog.Catalog, about assay.Vulnerability, d proposal) (string, error) {
 	if d.Attacker == "" {
 		return "whoever can change files before they are loaded.", nil
 	}
@@ -250,13 +250,26 @@ func reach(c *catalog.Catalog, d proposal) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if about == assay.DataPoisoning {
+		var plants []string
+		for _, m := range d.Modalities {
+			if p := a.Plants(m); p != nil {
+				plants = append(plants, fmt.Sprintf("%s in %g %% of the records (%s)", strings.Join(p.Families, " or "), 100*p.Share, m))
+			}
+		}
+		return fmt.Sprintf("%s: plants %s.", a.ID, strings.Join(plants, ", ")), nil
+	}
 	var within []string
 	for _, m := range d.Modalities {
 		for _, w := range a.Within(m) {
-			within = append(within, fmt.Sprintf("%s eps %g (%s)", w.Norm, w.Eps, m))
+			of := "the range"
+			if m == assay.Text {
+				of = "the words"
+			}
+			within = append(within, fmt.Sprintf("%s eps %g of %s (%s)", w.Norm, w.Eps, of, m))
 		}
 	}
-	return fmt.Sprintf("%s: %s Sees %s, asks up to %d times a unit, changes it within %s of the range.", a.ID, a.Text, a.Access, a.Queries, strings.Join(within, ", ")), nil
+	return fmt.Sprintf("%s: %s Sees %s, asks up to %d times a unit, changes it within %s.", a.ID, a.Text, a.Access, a.Queries, strings.Join(within, ", ")), nil
 }
 
 // ids prints ids by catalogue.

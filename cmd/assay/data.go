@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +13,7 @@ import (
 type dataFlags struct {
 	path, label, labelFile, schema string
 	bad                            int
+	drop                           string // a column that is no feature, such as that of the sources; empty for none
 }
 
 func (f *dataFlags) add(c *cobra.Command) {
@@ -32,6 +34,14 @@ func (f *dataFlags) read(ctx context.Context, known *dataset.Schema, unlabelled 
 			return nil, err
 		}
 		o.Schema = s
+	}
+	if f.drop != "" {
+		if o.Schema == nil {
+			o.Schema = &dataset.Schema{}
+		}
+		if !slices.Contains(o.Schema.Drop, f.drop) {
+			o.Schema.Drop = append(o.Schema.Drop, f.drop)
+		}
 	}
 	return dataset.Load(ctx, f.path, o)
 }

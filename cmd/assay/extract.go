@@ -10,6 +10,7 @@ import (
 
 	"assay/internal/dataset"
 	"assay/internal/method/extraction"
+	"assay/internal/method/extraction/exact"
 	"assay/internal/method/target"
 	"assay/internal/model/ort"
 )
@@ -21,9 +22,13 @@ type extractFlags struct {
 	x          extractor
 	model, out string
 	format     string
+	method     string
 	test       float64
 	unlabelled bool
 }
+
+// bySurrogate is the method that trains a network on the answers; the others are those of package exact.
+const bySurrogate = "surrogate"
 
 func extractCommand(u *ui) *cobra.Command {
 	f := &extractFlags{}
@@ -42,18 +47,32 @@ A part of the data is held back. On it the surrogate is compared with the model:
 fidelity is the part on which both agree, with exact bounds of 95 % confidence.
 Labels of the data are used for the accuracy alone.
 
+With --method a model is recovered, up to rounding, where its form is known: exact-linear
+solves for the weights of logistic and softmax regression, from probabilities or labels;
+exact-relu finds the neurons of a network with one hidden layer of ReLU, and exact-tree
+the leaves of one decision tree (Tramèr et al. 2016, Jagielski et al. 2020). Logits are used where the
+model gives them. Rows are asked about anywhere between the limits of each feature. A
+model of another form is refused.
+
 assay attack --method transfer attacks a model with the gradients of the surrogate.`,
 		Example: `  assay extract --model model.onnx --data patients.csv --label outcome --queries 1000 --out surrogate.onnx
-  assay extract --model endpoint.yaml --data images.npz --strategy natural --answers probabilities --out surrogate.onnx`,
+  assay extract --model endpoint.yaml --data images.npz --strategy natural --answers probabilities --out surrogate.onnx
+  assay extract --model model.onnx --data patients.csv --label outcome --method exact-relu --out recovered.onnx`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return f.run(c.Context(), u) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if f.method != bySurrogate {
+				f.exactly(c)
+			}
+			return f.run(c.Context(), u)
+		},
 	}
 	f.data.add(c)
 	s := c.Flags()
 	s.StringVar(&f.model, "model", "", "the ONNX model, or a YAML file of an endpoint")
-	s.IntVar(&f.x.queries, "queries", 1000, "rows that the model may be asked about to train on")
+	s.StringVar(&f.method, "method", bySurrogate, "surrogate, exact-linear, exact-relu or exact-tree")
+	s.IntVar(&f.x.queries, "queries", 1000, "rows that the model may be asked about (1000000 by exact methods)")
 	s.StringVar(&f.x.strategy, "strategy", string(extraction.Jacobian), "jacobian, natural or random")
-	s.StringVar(&f.x.answers, "answers", string(extraction.Labels), "that the attacker sees: labels, probabilities or rounded")
+	s.StringVar(&f.x.answers, "answers", string(extraction.Labels), "that the attacker sees: labels, probabilities (usual for exact methods) or rounded")
 	s.IntVar(&f.x.decimals, "decimals", usualDecimals, "of rounded probabilities")
 	s.IntVar(&f.x.seeds, "seeds", 0, "of jacobian: natural inputs to begin with (an eighth of the queries)")
 	s.Float64Var(&f.x.step, "step", usualStep, "of jacobian, as a part of each feature's range")
@@ -105,7 +124,11 @@ func (f *extractFlags) run(ctx context.Context, u *ui) error {
 	if err != nil {
 		return fmt.Errorf("--test %g: %w", f.test, err)
 	}
-	s, err := f.x.run(ctx, u, victim, rows, records, parts[0])
+	extract := f.x.run
+	if f.method != bySurrogate {
+		extract = f.recovered
+	}
+	s, err := extract(ctx, u, victim, rows, records, parts[0])
 	if err != nil {
 		return err
 	}
@@ -137,7 +160,9 @@ func (f *extractFlags) check() error {
 		return err
 	}
 	switch {
-	case !slices.Contains(extraction.Strategies(), extraction.Strategy(f.x.strategy)):
+	case f.method != bySurrogate && !slices.Contains(exact.Methods(), exact.Method(f.method)):
+		return usagef("--method %s: use %s, %s, %s or %s", f.method, bySurrogate, exact.Linear, exact.ReLU, exact.Tree)
+	case f.method == bySurrogate && !slices.Contains(extraction.Strategies(), extraction.Strategy(f.x.strategy)):
 		return usagef("--strategy %s: use jacobian, natural or random", f.x.strategy)
 	case !slices.Contains(extraction.AllAnswers(), extraction.Answers(f.x.answers)):
 		return usagef("--answers %s: use labels, probabilities or rounded", f.x.answers)
@@ -169,7 +194,7 @@ func (u *ui) extracted(f *extractFlags, r *extractReport) {
 	}
 	u.row("strategy", "%s", r.Strategy)
 	u.row("queries", "%s", text)
-	if r.Queries < f.x.queries {
+	if f.method == bySurrogate && r.Queries < f.x.queries {
 		u.note("%d of %d queries were made: there was nothing left to ask about", r.Queries, f.x.queries)
 	}
 	u.row("held back", "%d of %s", r.N, f.data.path)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,11 +16,13 @@ import (
 	"assay/internal/gate"
 	"assay/internal/model"
 	"assay/internal/model/ort"
+	"assay/internal/origin"
 )
 
 // gateFlags are those of assay gate.
 type gateFlags struct {
 	admission   admission
+	vouched     vouched
 	last, out   string
 	format      string
 	seed        uint64
@@ -69,6 +70,7 @@ func (f *gateFlags) common(c *cobra.Command) {
 	c.Flags().IntVar(&f.threads, "threads", 0, "processors to use (all)")
 	c.Flags().StringVar(&f.format, "format", "text", "of the result: text or json")
 	f.admission.add(c)
+	f.vouched.demanded(c)
 }
 
 func gateBeginCommand(u *ui) *cobra.Command {
@@ -127,17 +129,8 @@ func (f *gateFlags) begin(ctx context.Context, u *ui) error {
 	if _, err := os.Lstat(f.out); err == nil {
 		return usagef("--out %s: there is a state already, and to begin anew would forget it; give another name, or remove it", f.out)
 	}
-	schema := &dataset.Schema{}
-	if f.data.schema != "" {
-		var err error
-		if schema, err = dataset.OpenSchema(f.data.schema); err != nil {
-			return err
-		}
-	}
-	if f.policy.Column != "" && !slices.Contains(schema.Drop, f.policy.Column) {
-		schema.Drop = append(schema.Drop, f.policy.Column)
-	}
-	d, err := dataset.Load(ctx, f.data.path, dataset.Options{Schema: schema, Label: f.data.label})
+	f.data.drop = f.policy.Column
+	d, err := f.data.read(ctx, nil, false)
 	if err != nil {
 		return err
 	}
@@ -171,23 +164,20 @@ func (f *gateFlags) begin(ctx context.Context, u *ui) error {
 	if err != nil {
 		return err
 	}
-	return f.end(u, &gated{New: f.data.path, Kind: "data", Checks: append(of, checks...)})
+	vouched, err := f.origin(ctx, f.data.path)
+	if err != nil {
+		return err
+	}
+	return f.end(u, &gated{New: f.data.path, Kind: "data", Checks: slices.Concat(vouched, of, checks)})
 }
 
 // readPolicy completes the policy by the sources.
 func (f *gateFlags) readPolicy() error {
-	for _, text := range f.sources {
-		name, part, given := strings.Cut(text, "=")
-		share, err := strconv.ParseFloat(part, 64)
-		if !given || name == "" || err != nil {
-			return usagef("--source %s: give a name and a part, such as north=0.5", text)
-		}
-		if f.policy.Sources == nil {
-			f.policy.Sources = map[string]float64{}
-		}
-		f.policy.Sources[name] = share
+	var err error
+	if f.policy.Sources, err = gate.ReadLimits(f.sources); err == nil {
+		err = f.policy.Validate()
 	}
-	return assay.WithCode(assay.CodeUsage, f.policy.Validate())
+	return assay.WithCode(assay.CodeUsage, err)
 }
 
 func (f *gateFlags) run(ctx context.Context, u *ui, path string) (err error) {
@@ -293,9 +283,31 @@ func (f *gateFlags) judgeData(ctx context.Context, path string) ([]gate.Check, e
 	if err != nil {
 		return nil, err
 	}
-	checks = append([]gate.Check{{Name: "schema", Outcome: gate.Passed, Detail: fmt.Sprintf("%d records, all as the schema has them", d.Len())}}, checks...)
+	vouched, err := f.origin(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	checks = slices.Concat([]gate.Check{{Name: "schema", Outcome: gate.Passed, Detail: fmt.Sprintf("%d records, all as the schema has them", d.Len())}}, vouched, checks)
 	f.state.Data, err = f.state.Records(path, d)
 	return checks, err
+}
+
+// origin checks where the records come from, where that is demanded.
+func (f *gateFlags) origin(ctx context.Context, path string) ([]gate.Check, error) {
+	r, err := f.vouched.demand(ctx, path, "", f.state.Policy.Sources)
+	if err != nil || r == nil {
+		return nil, err
+	}
+	c := gate.Check{Name: "origin", Outcome: gate.Passed, Detail: originText(r)}
+	if r.Wrong > 0 {
+		c.Outcome = gate.Failed
+	}
+	for _, fault := range r.Faults {
+		if fault.Record > 0 && fault.Kind != origin.Removed {
+			c.Records = append(c.Records, fault.Record)
+		}
+	}
+	return []gate.Check{c}, nil
 }
 
 // sourcesOf reads each record's source, where the policy asks for it.
@@ -303,19 +315,7 @@ func (f *gateFlags) sourcesOf(ctx context.Context, path string, d *dataset.Datas
 	if f.state.Policy.Column == "" {
 		return nil, nil
 	}
-	texts, err := dataset.LoadTexts(ctx, path, f.state.Policy.Column, f.state.Policy.Column)
-	if err != nil {
-		return nil, fmt.Errorf("the records' sources: %w", err)
-	}
-	of := map[int64]string{}
-	for i, number := range texts.Number {
-		of[number] = texts.Texts[i]
-	}
-	sources := make([]string, d.Len())
-	for i, number := range d.Number {
-		sources[i] = of[number]
-	}
-	return sources, nil
+	return gate.Sources(ctx, path, f.state.Policy.Column, d)
 }
 
 // end writes the new state where all is well, and prints what was found.

@@ -18,7 +18,7 @@ func hardenCommand(u *ui) *cobra.Command {
 		"pgd": pgdCommand, "trades": tradesCommand, "smoothing": smoothingCommand,
 		"squeezing": squeezingCommand, "knn": knnCommand, "mahalanobis": mahalanobisCommand,
 		"rejection": rejectionCommand, "randomisation": randomisationCommand, "ensemble": ensembleCommand,
-		"dpa": dpaCommand,
+		"dpa": dpaCommand, "gce": gceCommand, "sisa": sisaCommand, "labels": labelsCommand, "rounding": roundingCommand, "topk": topkCommand, "noise": noiseCommand,
 	}
 	c := &cobra.Command{
 		Use:   "harden SOLUTION",

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -12,12 +11,10 @@ import (
 
 	"assay/internal/certificate"
 	"assay/internal/dataset"
-	"assay/internal/method/target"
 	"assay/internal/model"
 	"assay/internal/model/ort"
+	"assay/internal/origin"
 	"assay/internal/solution/dpa"
-	"assay/internal/solution/rewrite"
-	"assay/internal/train"
 	"assay/onnx"
 )
 
@@ -25,7 +22,10 @@ import (
 type dpaFlags struct {
 	trainFlags
 	partitions int
+	over       int // models that a record is in
 	budgets    []int
+	spread     *dpa.Spread
+	networks   []*onnx.Model // that vote
 }
 
 func dpaCommand(u *ui) *cobra.Command {
@@ -36,10 +36,13 @@ func dpaCommand(u *ui) *cobra.Command {
 all of them vote in one model. Whoever adds or removes a record, or changes its label,
 changes one vote, so every answer is certified against a number of poisoned records.
 
-More partitions certify more and cost accuracy, as each network sees fewer records. The
+More partitions certify more and cost accuracy, as each network sees fewer records. With
+--spread D each record is in D of D times as many networks, of which each sees as many
+records as before (Finite Aggregation): that certifies more, and takes D times as long. The
 certificates count records that leave the schema as it is: give one (--schema) in which
 columns, categories and classes are fixed. The records to test on must not be poisoned.`,
 		Example: `  assay harden dpa --data digits.csv.gz --schema schema.yaml --arch logistic --partitions 20 --out voting.onnx
+  assay harden dpa --data digits.csv.gz --schema schema.yaml --arch logistic --partitions 20 --spread 4 --out voting.onnx
   assay harden dpa --data patients.csv --label outcome --partitions 50 --records 1,5,10 --checkpoint state --out voting.onnx`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c.Context(), u) },
@@ -48,7 +51,8 @@ columns, categories and classes are fixed. The records to test on must not be po
 	f.parts.validation = 0
 	c.Flags().Lookup("validation").DefValue = "0"
 	c.Flags().Lookup("patience").Hidden = true // there are no records to measure each network on
-	c.Flags().IntVar(&f.partitions, "partitions", 20, fmt.Sprintf("networks that vote, %d to %d", dpa.MinParts, dpa.MaxParts))
+	c.Flags().IntVar(&f.partitions, "partitions", 20, fmt.Sprintf("parts of the records, %d to %d: one for each network that votes", dpa.MinParts, dpa.MaxParts))
+	c.Flags().IntVar(&f.over, "spread", 1, "networks that each record is among the training data of, of so many times --partitions")
 	c.Flags().IntSliceVar(&f.budgets, "records", []int{0, 1, 2, 5, 10}, "numbers of poisoned records to tell the certified accuracy at")
 	c.Flags().StringVar(&f.without, "without", "", "a MODEL.onnx without the solution, to compare the clean accuracy with")
 	return c
@@ -57,6 +61,7 @@ columns, categories and classes are fixed. The records to test on must not be po
 // voting is the result, as printed.
 type voting struct {
 	Data     string         `json:"data"`
+	Origin   *origin.Report `json:"origin,omitempty"` // of the data, where that was demanded
 	Shape    []int          `json:"shape"`
 	Classes  []string       `json:"classes"`
 	Examples map[string]int `json:"examples"`
@@ -82,6 +87,10 @@ func (f *dpaFlags) checkAll() error {
 	if f.partitions < dpa.MinParts || f.partitions > dpa.MaxParts {
 		return usagef("--partitions %d: give %d to %d", f.partitions, dpa.MinParts, dpa.MaxParts)
 	}
+	var err error
+	if f.spread, err = dpa.NewSpread(f.partitions, f.over, f.parts.seed); err != nil {
+		return usagef("--partitions and --spread: %w", err)
+	}
 	for _, b := range f.budgets {
 		if b < 0 {
 			return usagef("--records %d: give 0 or more", b)
@@ -96,6 +105,10 @@ func (f *dpaFlags) run(ctx context.Context, u *ui) error {
 	}
 	started := time.Now()
 	f.options.Seed = f.parts.seed
+	verified, err := f.origin(ctx)
+	if err != nil {
+		return err
+	}
 	parts, err := f.parts.read(ctx, nil)
 	if err != nil {
 		return err
@@ -104,18 +117,21 @@ func (f *dpaFlags) run(ctx context.Context, u *ui) error {
 		return err
 	}
 	out := &voting{
-		Data: f.parts.data.path, Shape: parts.training.Shape, Classes: parts.schema.Label.Classes, Examples: parts.sizes(), Arch: f.arch, Out: f.out,
-		hardening: newHardening("dpa", fmt.Sprintf("the vote of %d networks, each trained on the records whose hash is its own", f.partitions)),
+		Origin: verified,
+		Data:   f.parts.data.path, Shape: parts.training.Shape, Classes: parts.schema.Label.Classes, Examples: parts.sizes(), Arch: f.arch, Out: f.out,
+		hardening: newHardening("dpa", f.how()),
 	}
 	out.Smallest = parts.training.Len()
-	m, err := f.vote(ctx, u, parts, out)
+	m, err := f.merged(ctx, u, parts, out)
 	if err != nil {
 		if ctx.Err() != nil && f.options.Checkpoint != "" {
 			u.note("the same command goes on from the checkpoints in %s", f.options.Checkpoint)
 		}
 		return err
 	}
-	if err := f.measure(ctx, u, m, parts, out.hardening); err != nil {
+	if err := f.measureVote(ctx, u, m, parts, out.hardening, func(with model.Classifier) error {
+		return f.tellCertified(ctx, with, parts.records.test, out.hardening)
+	}); err != nil {
 		return err
 	}
 	if err := m.Save(f.out); err != nil {
@@ -126,94 +142,79 @@ func (f *dpaFlags) run(ctx context.Context, u *ui) error {
 		return u.json(out)
 	}
 	u.row("data", "%s: examples of shape %v, %d classes", out.Data, out.Shape, len(out.Classes))
-	u.row("partitions", "%d of %d to %d records, %s", f.partitions, out.Smallest, out.Largest, f.arch)
+	if out.Origin != nil {
+		u.row("origin", "%s", originText(out.Origin))
+	}
+	u.row("partitions", "%d of %d to %d records, %s", f.spread.Members(), out.Smallest, out.Largest, f.arch)
 	u.row("hardened", "%s", out.Hardened)
 	u.hardened(out.hardening)
 	u.row("written", "%s, after %.1f s", f.out, out.Seconds)
 	return nil
 }
 
-// vote trains the networks and merges them.
-func (f *dpaFlags) vote(ctx context.Context, u *ui, s *split, out *voting) (*onnx.Model, error) {
+// how says how the records were divided.
+func (f *dpaFlags) how() string {
+	if f.over == 1 {
+		return fmt.Sprintf("the vote of %d networks, each trained on the records whose hash is its own", f.partitions)
+	}
+	return fmt.Sprintf("the vote of %d networks, of which each record is among the training data of the %d that its hash gives", f.spread.Members(), f.over)
+}
+
+// merged trains the networks and merges them.
+func (f *dpaFlags) merged(ctx context.Context, u *ui, s *split, out *voting) (*onnx.Model, error) {
 	learn := func(ctx context.Context, part int, d *dataset.Dataset) (*onnx.Model, error) {
 		out.Smallest, out.Largest = min(out.Smallest, d.Len()), max(out.Largest, d.Len())
 		return f.learn(ctx, part, d)
 	}
-	networks, err := dpa.Train(ctx, s.records.training, f.partitions, learn, func(done, of int) { u.counted("partition", done, of) })
+	indices, err := f.spread.Parts(s.records.training)
+	if err != nil {
+		return nil, err
+	}
+	f.networks, err = dpa.TrainParts(ctx, s.records.training, indices, learn, func(done, of int) { u.counted("partition", done, of) })
 	u.done()
 	if err != nil {
 		return nil, err
 	}
-	members := make([]*rewrite.Classifier, len(networks))
-	for i, m := range networks {
-		if members[i], err = rewrite.Open(ctx, m, ort.Options{Threads: f.options.Threads}); err != nil {
-			return nil, err
-		}
-	}
-	m, err := dpa.Merge(members)
-	if err != nil {
-		return nil, err
-	}
-	return m, target.WriteSchema(m, s.schema)
+	return f.vote(ctx, f.networks, s.schema)
 }
 
 // learn trains the network of a part. It sees nothing of the others.
 func (f *dpaFlags) learn(ctx context.Context, part int, d *dataset.Dataset) (*onnx.Model, error) {
-	own := *f
-	own.options.Seed += uint64(part) * 0x9e3779b97f4a7c15 // another for each part, and for each of neighbouring seeds
-	own.standardize = f.standardize && d.Len() > 0
-	s := &split{schema: d.Schema, training: train.FromDataset(d)}
-	m, err := own.build(s)
-	if err != nil || d.Len() == 0 {
-		return m, err
-	}
-	o := own.options
+	o := f.options
 	if o.Checkpoint != "" {
 		o.Checkpoint = filepath.Join(o.Checkpoint, fmt.Sprintf("partition-%04d", part+1))
 	}
-	if o.Augment, err = augmentation(f.augment, s.training); err != nil {
-		return nil, err
-	}
-	result, err := train.Run(ctx, m, s.training, o)
-	var diverged *train.Diverged
-	if err != nil && !errors.As(err, &diverged) { // what diverged votes by its last good weights: that, too, is of its part alone
-		return nil, err
-	}
-	return result.Model, nil
+	return f.learnPart(ctx, part, nil, d, o)
 }
 
-// measure tells what the solution costs and certifies, on records to test on.
-func (f *dpaFlags) measure(ctx context.Context, u *ui, m *onnx.Model, s *split, h *hardening) error {
-	if s.records.test == nil {
-		u.note("there are no records to test on, so what the solution costs and certifies is not known: give --test or --test-data")
-		return nil
-	}
-	with, err := ort.NewClassifier(ctx, m, ort.ClassifierOptions{Options: ort.Options{Threads: f.options.Threads}})
+// tellCertified tells what is certified, on records to test on.
+func (f *dpaFlags) tellCertified(ctx context.Context, with model.Classifier, test *dataset.Dataset, h *hardening) error {
+	x, labels, err := modelRows(with.Describe(), test)
 	if err != nil {
 		return err
 	}
-	defer with.Close()
-	other, err := f.unhardened(ctx, u)
-	if err != nil {
-		return err
-	}
-	var without model.Classifier
-	if other != nil {
-		without = other
-		defer other.Close()
-	}
-	if h.Cost, err = measureCost(ctx, with, without, s.records.test); err != nil {
-		return err
-	}
-	x, labels, err := modelRows(with.Describe(), s.records.test)
-	if err != nil {
-		return err
-	}
-	certificates, err := dpa.Certify(ctx, with, doubles(x), labels)
+	certificates, err := f.certify(ctx, with, doubles(x), labels)
 	if err != nil {
 		return err
 	}
 	h.Assumption = dpa.Assumption
 	h.Poisoned, err = certificate.AccuracyByBudget(certificates, f.budgets, costConfidence)
 	return err
+}
+
+// certify certifies answers, where records are in several networks by what each of these votes for.
+func (f *dpaFlags) certify(ctx context.Context, with model.Classifier, rows []float64, labels []int) ([]certificate.Certificate, error) {
+	if f.over == 1 {
+		return dpa.Certify(ctx, with, rows, labels)
+	}
+	members := make([]model.Classifier, len(f.networks))
+	for i, m := range f.networks {
+		c, err := ort.NewClassifier(ctx, m, ort.ClassifierOptions{Options: ort.Options{Threads: f.options.Threads}})
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		members[i] = c
+	}
+	return f.spread.Certify(ctx, with, members, rows, labels)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"assay/internal/method"
 	"assay/internal/method/target"
 	"assay/internal/model/ort"
+	"assay/internal/privacy"
 	"assay/internal/solution/ensemble"
 	"assay/internal/solution/knn"
 	"assay/internal/solution/mahalanobis"
@@ -120,7 +122,7 @@ func (f *graphFlags) run(ctx context.Context, u *ui, name string, build builds) 
 	if err != nil {
 		return err
 	}
-	if err := target.WriteSchema(m, j.parts.schema); err != nil {
+	if err := f.finish(m, name, j.parts.schema); err != nil {
 		return err
 	}
 	h := newHardening(name, how)
@@ -161,6 +163,17 @@ func (f *graphFlags) open(ctx context.Context, u *ui, j *job) (schema *dataset.S
 		}
 	}
 	return schema, nil
+}
+
+// finish writes into the model what it takes. What was proven of the training of the one model within holds for what changes its answers
+// alone; other solutions look at records.
+func (f *graphFlags) finish(m *onnx.Model, name string, s *dataset.Schema) error {
+	if !slices.Contains([]string{"labels", "rounding", "topk", "noise"}, name) {
+		delete(m.Metadata, privacy.Entry)
+	} else if m.Metadata[privacy.Entry] != "" {
+		s = unobserved(s)
+	}
+	return target.WriteSchema(m, s)
 }
 
 // cost measures the model that was built beside that which it was built around, nil without records to test on.

@@ -14,6 +14,7 @@ import (
 	"assay/internal/method/poisoning/neighbours"
 	"assay/internal/method/poisoning/prepare"
 	"assay/internal/method/target"
+	"assay/internal/model"
 	"assay/internal/model/ort"
 	"assay/internal/solution/rewrite"
 	"assay/internal/train"
@@ -23,7 +24,7 @@ import (
 // inspectFlags are the flags of assay inspect-data.
 type inspectFlags struct {
 	data                 dataFlags
-	clean                string
+	clean, reference     string
 	model, layer, arch   string
 	quarantine, pictures string
 	admission            admission
@@ -31,6 +32,9 @@ type inspectFlags struct {
 	top, folds           int
 	fpr, alpha           float64
 	options              train.Options
+	strip                *poisoning.Strip // that asks the user's model, where it is one of images; else nil
+	asked                *ort.Classifier
+	power                powerFlags
 }
 
 func inspectCommand(u *ui) *cobra.Command {
@@ -47,9 +51,16 @@ suspicious record first, with the detectors that say so.
 With --clean, records known to be clean, the list has a stated error: a clean record
 is suspected with a probability of at most --fpr, and clean data are said to hold
 planted records with one of at most --alpha. Without, there is an order and no decision.
-A model of your own given as --model must have been trained on both sets or on neither.`,
+
+Whether the data differ from an earlier batch (--reference), and a source from the others
+(--source-column), is told beside that, each with an error of at most --alpha.
+A model of your own given as --model must have been trained on both sets or on neither.
+
+With --power the data are not judged: poison of the families named (see assay plant) is planted
+into copies of them, at each of --shares, and what each detector finds of it is told.`,
 		Example: `  assay inspect-data patients.csv --label outcome --clean trusted.csv --quarantine quarantine.json
   assay inspect-data digits.csv.gz --schema schema.yaml --arch cnn --pictures suspects.html --format json
+  assay inspect-data digits.csv.gz --schema schema.yaml --clean trusted.csv --power badnets,blended --shares 0.01,0.05 --trials 3
   assay train --data patients.csv --label outcome --quarantine quarantine.json --out model.onnx`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -63,6 +74,8 @@ A model of your own given as --model must have been trained on both sets or on n
 	s.StringVar(&f.data.schema, "schema", "", "a schema file (YAML) for what the data do not tell by themselves")
 	s.IntVar(&f.data.bad, "bad-records", 0, "how many bad records may be left out")
 	s.StringVar(&f.clean, "clean", "", "records known to be clean, of the same form")
+	s.StringVar(&f.reference, "reference", "", "an earlier batch of the same form, to tell in what the data differ from it")
+	s.StringVar(&f.data.drop, "source-column", "", "the column of a table that names each record's source, no feature: sources are compared with each other")
 	s.StringVar(&f.model, "model", "", "a MODEL.onnx whose features are looked at, instead of one trained on the data")
 	s.StringVar(&f.layer, "layer", "", "the layer that features are of (the input of the last one with weights)")
 	s.StringVar(&f.arch, "arch", "mlp", "of the models to train: logistic, mlp, cnn or resnet20")
@@ -75,6 +88,9 @@ A model of your own given as --model must have been trained on both sets or on n
 	s.StringVar(&f.pictures, "pictures", "", "an HTML file to write with pictures of the records listed, where they are images")
 	s.Uint64Var(&f.options.Seed, "seed", 1, "of everything that is drawn at random")
 	s.IntVar(&f.options.Threads, "threads", 0, "processors to use (all)")
+	s.StringSliceVar(&f.power.families, "power", nil, "kinds of poison to plant, to learn how much of it is found")
+	s.Float64SliceVar(&f.power.shares, "shares", []float64{0.01, 0.025, 0.05}, "of the records that --power plants, as parts of all")
+	s.IntVar(&f.power.trials, "trials", 3, "plantings of --power for each kind and share, each towards a class of its own")
 	f.admission.add(c)
 	s.StringVar(&f.format, "format", "text", "of the result: text or json")
 	return c
@@ -87,6 +103,9 @@ func (f *inspectFlags) run(ctx context.Context, u *ui) error {
 	if !(f.fpr > 0 && f.fpr < 1) || !(f.alpha > 0 && f.alpha < 1) || f.top < 0 {
 		return usagef("--fpr %g, --alpha %g and --top %d: give probabilities between 0 and 1, and a number of records", f.fpr, f.alpha, f.top)
 	}
+	if len(f.power.families) > 0 {
+		return f.runPower(ctx, u)
+	}
 	d, clean, err := f.read(ctx)
 	if err != nil {
 		return err
@@ -98,6 +117,9 @@ func (f *inspectFlags) run(ctx context.Context, u *ui) error {
 	}
 	r, err := f.prepare(ctx, u, d)
 	u.done()
+	if f.asked != nil {
+		defer f.asked.Close()
+	}
 	if err != nil {
 		return err
 	}
@@ -106,6 +128,9 @@ func (f *inspectFlags) run(ctx context.Context, u *ui) error {
 		return err
 	}
 	out := f.inspected(d, clean, found)
+	if err := f.drift(ctx, d, found, out); err != nil {
+		return err
+	}
 	if err := f.write(d, found, out); err != nil {
 		return err
 	}
@@ -145,9 +170,14 @@ func (f *inspectFlags) read(ctx context.Context) (*dataset.Dataset, int, error) 
 	if clean.Y == nil {
 		return nil, 0, fmt.Errorf("%s has no labels: clean records are looked at with theirs", f.clean)
 	}
+	return appended(d, clean), clean.Len(), nil
+}
+
+// appended gives the records of one set, and those of another after them.
+func appended(d, clean *dataset.Dataset) *dataset.Dataset {
 	return &dataset.Dataset{
 		Schema: d.Schema, X: slices.Concat(d.X, clean.X), Y: slices.Concat(d.Y, clean.Y), Number: slices.Concat(d.Number, clean.Number), Bad: d.Bad,
-	}, clean.Len(), nil
+	}
 }
 
 // prepare trains what detectors need.
@@ -155,7 +185,9 @@ func (f *inspectFlags) prepare(ctx context.Context, u *ui, d *dataset.Dataset) (
 	data := train.FromDataset(d)
 	o := prepare.Options{Train: f.options, Folds: f.folds, Layer: f.layer}
 	o.Train.Optimizer.Method = train.AdamW
-	o.Progress = func(done, all int) { u.counted("model", done, all) }
+	if u != nil {
+		o.Progress = func(done, all int) { u.counted("model", done, all) }
+	}
 	parts := &split{schema: d.Schema, training: data}
 	o.Build = func(seed uint64) (*onnx.Model, error) {
 		b := &trainFlags{parts: partFlags{data: f.data}, arch: f.arch, standardize: true}
@@ -192,7 +224,27 @@ func (f *inspectFlags) own(ctx context.Context, u *ui, d *dataset.Dataset) (*pre
 	for i := range d.Len() {
 		own.Rows = append(own.Rows, rows.Row(d.Record(i))...)
 	}
+	if len(d.Schema.RecordShape()) == 3 { // what is half of each of two pictures is a picture
+		f.strip = &poisoning.Strip{Classes: len(c.Classes), Overlay: poisoning.Matrix{Width: len(own.Rows) / d.Len(), Data: own.Rows}}
+		if f.asked, err = ort.NewClassifier(ctx, m, ort.ClassifierOptions{Options: ort.Options{Threads: f.options.Threads}}); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.model, err)
+		}
+		f.strip.Predict = f.ask
+	}
 	return own, nil
+}
+
+// ask asks the user's model for probabilities.
+func (f *inspectFlags) ask(ctx context.Context, rows, probabilities []float32) error {
+	scores := make([]float64, len(probabilities))
+	if err := f.asked.Predict(ctx, doubles(rows), scores); err != nil {
+		return err
+	}
+	of := f.asked.Describe()
+	for i := 0; i < len(scores); i += len(of.Classes) {
+		copy(probabilities[i:], model.Softmax(scores[i:i+len(of.Classes)], of.Output))
+	}
+	return nil
 }
 
 // inspection is what detectors found.
@@ -204,43 +256,49 @@ type inspection struct {
 	patterns  []poisoning.Pattern
 }
 
-// neighboursAsked is how many neighbours are asked for their label.
-const neighboursAsked = 10
-
 // detect runs all detectors; the records from first on are known to be clean.
 func (f *inspectFlags) detect(ctx context.Context, r *poisoning.Records, first int) (*inspection, error) {
-	out := &inspection{records: r}
-	search := neighbours.Search(ort.Options{Threads: f.options.Threads})
-	ofFeatures := func(ctx context.Context, m poisoning.Matrix, k int) (_ *poisoning.Nearest, err error) {
-		out.nearest, err = search(ctx, m, k)
-		return out.nearest, err
+	scored, nearest, err := f.score(ctx, r)
+	if err != nil {
+		return nil, err
 	}
-	detectors := []poisoning.Detector{
-		poisoning.ConfidentLearning{}, poisoning.KNN{K: neighboursAsked, Search: ofFeatures}, poisoning.SpectralSignatures{}, poisoning.Spectre{},
-		poisoning.ActivationClustering{}, poisoning.TriggerPattern{}, poisoning.NearDuplicates{Search: search}, poisoning.Extremes{}, poisoning.IsolationForest{},
-	}
-	if r.Checkpoints != nil {
-		detectors = append(detectors, poisoning.TracIn{})
-	}
-	var scored []poisoning.Scored
-	for k, d := range detectors {
-		suspicion, err := d.Suspect(ctx, r, rand.New(rand.NewPCG(f.options.Seed, uint64(k))))
-		if err != nil {
-			return nil, err
-		}
-		name := d.Describe().Name
-		out.detectors, scored = append(out.detectors, name), append(scored, poisoning.Scored{Detector: name, Suspicion: suspicion})
+	out := &inspection{records: r, nearest: nearest}
+	for _, s := range scored {
+		out.detectors = append(out.detectors, s.Detector)
 	}
 	calibration := poisoning.Calibration{FPR: f.fpr, Alpha: f.alpha}
 	for i := first; i < len(r.Labels); i++ {
 		calibration.Clean = append(calibration.Clean, i)
 	}
-	var err error
 	if out.ranking, err = poisoning.Rank(scored, calibration, rand.New(rand.NewPCG(f.options.Seed, 1<<32))); err != nil {
 		return nil, fmt.Errorf("--clean: %w", err)
 	}
 	out.patterns, err = poisoning.TriggerPattern{}.Patterns(ctx, r)
 	return out, err
+}
+
+// score has all detectors look, and gives the nearest records by features beside what they say.
+func (f *inspectFlags) score(ctx context.Context, r *poisoning.Records) (scored []poisoning.Scored, nearest *poisoning.Nearest, err error) {
+	search := neighbours.Search(ort.Options{Threads: f.options.Threads})
+	ofFeatures := func(ctx context.Context, m poisoning.Matrix, k int) (_ *poisoning.Nearest, err error) {
+		nearest, err = search(ctx, m, k)
+		return nearest, err
+	}
+	detectors := poisoning.Detectors(ofFeatures, search)
+	if r.Checkpoints == nil {
+		detectors = slices.DeleteFunc(detectors, func(d poisoning.Detector) bool { return slices.Contains(d.Describe().Needs, poisoning.Checkpoints) })
+	}
+	if f.strip != nil {
+		detectors = append(detectors, f.strip)
+	}
+	for k, d := range detectors {
+		suspicion, err := d.Suspect(ctx, r, rand.New(rand.NewPCG(f.options.Seed, uint64(k))))
+		if err != nil {
+			return nil, nil, err
+		}
+		scored = append(scored, poisoning.Scored{Detector: d.Describe().Name, Suspicion: suspicion})
+	}
+	return scored, nearest, nil
 }
 
 // write writes the files that were asked for.

@@ -11,9 +11,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// backdoor writes the example's digits to the script's folder: clean.csv, 600 of them, plain.csv, the others, and planted.csv, of
+// planted writes the example's digits to the script's folder: clean.csv, 600 of them, plain.csv, the others, and planted.csv, of
 // which 30 have a bright corner and the label 0.
-func backdoor(ts *testscript.TestScript, neg bool, args []string) {
+func planted(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 0 {
 		ts.Fatalf("usage: backdoor")
 	}

@@ -23,7 +23,9 @@ type inspected struct {
 	Suspected  int            `json:"suspected"`
 	Detectors  []detectorLine `json:"detectors"`
 	Patterns   []patternLine  `json:"patterns"`
-	Suspects   []suspectLine  `json:"suspects"` // the most suspicious first: as many as --top says
+	Suspects   []suspectLine  `json:"suspects"`            // the most suspicious first: as many as --top says
+	Reference  *driftLine     `json:"reference,omitempty"` // how the data differ from it
+	Sources    []sourceLine   `json:"sources,omitempty"`   // the one with the most suspicious records first
 	Note       string         `json:"note,omitempty"`
 }
 
@@ -192,6 +194,7 @@ func (u *ui) inspected(o *inspected) {
 	if o.Note != "" {
 		u.row("note", "%s", o.Note)
 	}
+	u.drift(o)
 	for _, p := range o.Patterns {
 		u.row("shared", "%d records of class %s and %d others: %s", p.Records, p.Class, p.Others, strings.Join(p.Values, "; "))
 	}

@@ -39,7 +39,7 @@ func reviews(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	for name, data := range map[string][]byte{
 		"reviews.onnx": m, "tokenizer.json": texttest.Tokenizer(texttest.Vocabulary(false)), "merged.json": texttest.Tokenizer(texttest.Vocabulary(true)),
-		"synonyms.txt": texttest.SynonymLines(), "reviews.jsonl": texttest.Generate(60, 2).Lines(),
+		"synonyms.txt": texttest.SynonymLines(), "reviews.jsonl": texttest.Generate(60, 2).Lines(), "many.jsonl": texttest.Generate(500, 3).Lines(),
 	} {
 		ts.Check(os.WriteFile(ts.MkAbs(name), data, 0o600))
 	}

@@ -10,8 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"assay"
 	"assay/internal/dataset"
 	"assay/internal/method/target"
+	"assay/internal/origin"
+	"assay/internal/privacy"
 	"assay/internal/train"
 	"assay/internal/train/network"
 	"assay/onnx"
@@ -23,6 +26,8 @@ type trainFlags struct {
 	solution             trainedSolution // that the model is hardened by; nil for none
 	without              string          // a model to compare the hardened one with
 	admission            admission
+	vouched              vouched
+	dp                   privateFlags // of assay train itself, and of trainings under audit
 	arch, widths         string
 	out, format, augment string
 	method, schedule     string
@@ -39,13 +44,22 @@ func trainCommand(u *ui) *cobra.Command {
 
 The data are split into parts to train on, for validation and to test on. A new
 model takes the data in their own units: it standardizes them itself. A model that
-is given as --arch is trained further as it is.`,
+is given as --arch is trained further as it is.
+
+With --dp-epsilon the training is DP-SGD: what its model says of any one record is bounded,
+proven, and written into the model's metadata. It takes its network's units from the limits in
+the schema (--schema), not from the records. What is given as --arch, the classes and the
+categories must not come from the records either; --dp-key is to be kept secret.
+Records for validation and test are not protected.`,
 		Example: `  assay train --data examples/diagnosis/breast_cancer.csv --label diagnosis --out model.onnx
-  assay train --data train-images-idx3-ubyte.gz --arch cnn --augment crop --out digits.onnx`,
+  assay train --data train-images-idx3-ubyte.gz --arch cnn --augment crop --out digits.onnx
+  assay train --data digits.csv.gz --schema schema.yaml --arch cnn --dp-epsilon 8 --out private.onnx`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c, u) },
 	}
 	f.add(c)
+	f.dp.add(c)
+	f.dp.addKey(c)
 	return c
 }
 
@@ -54,7 +68,9 @@ func (f *trainFlags) add(c *cobra.Command) {
 	o := &f.options
 	f.parts.add(c)
 	f.admission.add(c)
+	f.vouched.demanded(c)
 	s := c.Flags()
+	s.StringSliceVar(&f.vouched.allowed, "allow-source", nil, "with --provenance: "+allowUsage)
 	s.StringVar(&f.arch, "arch", "mlp", "logistic, mlp, cnn, resnet20, or a MODEL.onnx to train further")
 	s.StringVar(&f.widths, "widths", "", "widths of the layers of mlp (64,32) and cnn (32,32,64,64)")
 	s.IntVar(&o.Epochs, "epochs", 30, "how often to go through the data")
@@ -79,6 +95,7 @@ func (f *trainFlags) add(c *cobra.Command) {
 // outcome is the result of a training, as printed.
 type outcome struct {
 	Data     string         `json:"data"`
+	Origin   *origin.Report `json:"origin,omitempty"` // of the data, where that was demanded
 	Shape    []int          `json:"shape"`
 	Classes  []string       `json:"classes"`
 	Examples map[string]int `json:"examples"`
@@ -87,11 +104,13 @@ type outcome struct {
 	Epochs   int            `json:"epochs"`
 	Kept     int            `json:"kept"` // the epoch whose weights are kept
 	Resumed  int            `json:"resumed,omitempty"`
-	Training train.Score    `json:"training"` // as the examples were made for it
+	Training *train.Score   `json:"training,omitempty"` // as the examples were made for it; nil where it would give them away
 	Valid    *train.Score   `json:"validation,omitempty"`
 	Test     *train.Score   `json:"test,omitempty"`
 	Out      string         `json:"out"`
 	Seconds  float64        `json:"seconds"`
+
+	Privacy *proven `json:"privacy,omitempty"`
 
 	*hardening // nil where no solution was used
 }
@@ -110,6 +129,10 @@ func (f *trainFlags) run(c *cobra.Command, u *ui) error {
 		return err
 	}
 	f.options.Seed = f.parts.seed
+	verified, err := f.origin(ctx)
+	if err != nil {
+		return err
+	}
 	parts, err := f.parts.read(ctx, known)
 	if err != nil {
 		return err
@@ -132,6 +155,17 @@ func (f *trainFlags) run(c *cobra.Command, u *ui) error {
 			return err
 		}
 	}
+	var guarantee *privacy.Guarantee
+	if f.dp.on() {
+		key, err := f.dp.secret()
+		if err != nil {
+			return err
+		}
+		if guarantee, err = f.dp.apply(&o, parts.training.Len(), key); err != nil {
+			return err
+		}
+		parts.schema = unobserved(parts.schema)
+	}
 	result, err := train.Run(ctx, m, parts.training, o)
 	u.done()
 	if err != nil {
@@ -145,6 +179,7 @@ func (f *trainFlags) run(c *cobra.Command, u *ui) error {
 		return err
 	}
 	out := f.outcome(parts, result)
+	out.Origin = verified
 	if parts.test != nil {
 		score, err := train.Evaluate(ctx, result.Model, parts.test, train.Options{Threads: o.Threads})
 		if err != nil {
@@ -154,6 +189,12 @@ func (f *trainFlags) run(c *cobra.Command, u *ui) error {
 	}
 	if err := target.WriteSchema(result.Model, parts.schema); err != nil {
 		return err
+	}
+	if guarantee != nil {
+		out.Training = nil
+		if out.Privacy, err = f.private(ctx, result.Model, guarantee); err != nil {
+			return err
+		}
 	}
 	if f.solution != nil {
 		if out.hardening, err = f.hardened(ctx, u, result.Model, parts); err != nil {
@@ -181,10 +222,19 @@ func (f *trainFlags) complete() error {
 	if o.Optimizer.Method == train.SGD {
 		o.Optimizer.Nesterov = o.Optimizer.Momentum > 0
 	}
-	if err := f.parts.check(); err != nil || f.solution == nil {
+	if err := errors.Join(f.parts.check(), f.dp.check(o.Checkpoint)); err != nil || f.solution == nil {
 		return err
 	}
 	return f.solution.check()
+}
+
+// origin makes sure of where the records come from, where that is demanded.
+func (f *trainFlags) origin(ctx context.Context) (*origin.Report, error) {
+	r, err := f.vouched.demand(ctx, f.parts.data.path, f.parts.data.labelFile, nil)
+	if err == nil && r != nil && r.Wrong > 0 {
+		err = assay.WithCode(assay.CodeInput, fmt.Errorf("nothing is trained on %s: %s (assay manifest verify names all)", f.parts.data.path, originText(r)))
+	}
+	return r, err
 }
 
 // given opens the model to be trained further, nil for a new one, and gives the
@@ -232,6 +282,9 @@ func (f *trainFlags) build(s *split) (*onnx.Model, error) {
 	}
 	if !f.standardize {
 		return m, nil
+	}
+	if f.dp.on() {
+		return rescaled(m, s)
 	}
 	return train.Standardize(m, s.training)
 }
@@ -297,13 +350,16 @@ func (f *trainFlags) outcome(s *split, r *train.Result) *outcome {
 		Weights: r.Weights,
 	}
 	kept := r.History[r.Best]
-	out.Training, out.Valid = kept.Training, kept.Validation
+	out.Training, out.Valid = &kept.Training, kept.Validation
 	return out
 }
 
 // trained prints the result of a training.
 func (u *ui) trained(o *outcome) {
 	u.row("data", "%s: examples of shape %v, %d classes", o.Data, o.Shape, len(o.Classes))
+	if o.Origin != nil {
+		u.row("origin", "%s", originText(o.Origin))
+	}
 	text := fmt.Sprintf("%d to train on", o.Examples["training"])
 	for _, part := range []struct{ name, purpose string }{{"validation", "for validation"}, {"test", "to test on"}} {
 		if n := o.Examples[part.name]; n > 0 {
@@ -322,12 +378,17 @@ func (u *ui) trained(o *outcome) {
 	if o.hardening != nil {
 		u.row("hardened", "%s; the training's figures are under it", o.Hardened)
 	}
-	u.row("training", "%s", score(o.Training))
+	if o.Training != nil {
+		u.row("training", "%s", score(*o.Training))
+	}
 	if o.Valid != nil {
 		u.row("validation", "%s", score(*o.Valid))
 	}
 	if o.Test != nil {
 		u.row("test", "%s", score(*o.Test))
+	}
+	if o.Privacy != nil {
+		u.private(o.Privacy)
 	}
 	if o.hardening != nil {
 		u.hardened(o.hardening)

@@ -158,11 +158,14 @@ func pace(p train.Progress) string {
 }
 
 func scores(e *train.Epoch) string {
-	text := score(e.Training)
-	if e.Validation != nil {
-		text += "; validation " + score(*e.Validation)
+	var parts []string
+	if e.Training != (train.Score{}) { // which there is none of in a private training
+		parts = append(parts, score(e.Training))
 	}
-	return text
+	if e.Validation != nil {
+		parts = append(parts, "validation "+score(*e.Validation))
+	}
+	return strings.Join(parts, "; ")
 }
 
 func score(s train.Score) string {

@@ -99,6 +99,11 @@ func (x *extractor) run(ctx context.Context, u *ui, v model.Classifier, rows *ta
 	if err != nil {
 		return nil, err
 	}
+	return s, x.inscribe(s, v, rows, records)
+}
+
+// inscribe writes into a surrogate what it takes and gives, and where it comes from.
+func (x *extractor) inscribe(s *extraction.Surrogate, v model.Classifier, rows *target.Rows, records *dataset.Dataset) error {
 	names := v.Describe().Classes
 	for i, name := range records.Schema.Label.Classes {
 		names[rows.Class(i)] = name
@@ -106,9 +111,9 @@ func (x *extractor) run(ctx context.Context, u *ui, v model.Classifier, rows *ta
 	schema := *records.Schema
 	schema.Label.Classes = names
 	if err := target.WriteSchema(s.Model, &schema); err != nil {
-		return nil, err
+		return err
 	}
-	return s, writeOrigin(s.Model, origin{x.strategy, x.answers, s.Queries})
+	return writeOrigin(s.Model, extractedBy{x.strategy, x.answers, s.Queries})
 }
 
 // surrogateNetwork gives the builder of a network for records of a shape, and the shape in which it takes them.
@@ -138,8 +143,8 @@ func surrogateNetwork(arch string, shape []int, classes int) (func(uint64) *onnx
 	return nil, nil, usagef("--arch %s: use auto, logistic, mlp or cnn", arch)
 }
 
-// origin says in a surrogate's metadata how it was made.
-type origin struct {
+// extractedBy says in a surrogate's metadata how it was made.
+type extractedBy struct {
 	Strategy string `json:"strategy"`
 	Answers  string `json:"answers"`
 	Queries  int    `json:"queries"`
@@ -148,7 +153,7 @@ type origin struct {
 // originEntry is where a surrogate says it.
 const originEntry = "assay.extraction"
 
-func writeOrigin(m *onnx.Model, o origin) error {
+func writeOrigin(m *onnx.Model, o extractedBy) error {
 	text, err := json.Marshal(o)
 	if err != nil {
 		return err
@@ -158,7 +163,7 @@ func writeOrigin(m *onnx.Model, o origin) error {
 }
 
 // readOrigin is empty for a model that does not say it.
-func readOrigin(m *onnx.Model) (o origin, err error) {
+func readOrigin(m *onnx.Model) (o extractedBy, err error) {
 	text := m.Metadata[originEntry]
 	if text == "" {
 		return o, nil

@@ -31,7 +31,8 @@ type Tester interface {
 	// Checks judges from what was recorded alone whether the test is valid.
 	Checks(t *Test, observed []Observation, controls map[string]json.RawMessage) ([]criteria.Check, error)
 
-	// Clean tells for each unit whether the model is right about it as it is.
+	// Clean tells for each unit whether the model is right about it as it is. Where the model was trained on the units, which says
+	// nothing of its accuracy, it tells that of the data's records instead.
 	Clean(ctx context.Context, t *Test, units []int) ([]bool, error)
 
 	// Present describes the test for readers: curves and examples. The engine fills in the rest.
@@ -49,10 +50,12 @@ type Explainer interface {
 type Test struct {
 	ID            string              `json:"id"` // a digest of the rest
 	Vulnerability assay.Vulnerability `json:"vulnerability"`
-	Function      assay.Function      `json:"function,omitempty"` // where it decides what is observed: of tests without an attacker
+	Function      assay.Function      `json:"function,omitempty"` // where it decides what is observed: of tests in which no inputs are changed
+	Metric        string              `json:"metric,omitempty"`   // likewise
 	Title         string              `json:"title"`
 	Model         string              `json:"model"`
-	Without       string              `json:"without,omitempty"` // the model without the solution, where the test is of one
+	Solution      string              `json:"solution,omitempty"` // where what it does is observed, rather than its model
+	Without       string              `json:"without,omitempty"`  // the model without the solution, where the test is of one
 	Data          string              `json:"data"`
 	Attacker      Attacker            `json:"attacker"`
 	Seed          uint64              `json:"seed"`
@@ -64,9 +67,16 @@ type Attacker struct {
 	Access  assay.Access `json:"access,omitempty"` // with all else empty where files are changed, and no inputs
 	Norm    string       `json:"norm"`
 	Eps     float64      `json:"eps"`
-	Unit    string       `json:"unit"`              // of eps: raw, range or std
+	Unit    string       `json:"unit"`              // of eps: raw, range or std; share of a text's words
 	Groups  int          `json:"groups,omitempty"`  // how many categorical features may change
 	Queries int          `json:"queries,omitempty"` // per unit and method; 0 for no limit
+	Poison  *Poison      `json:"poison,omitempty"`  // into training data; with all else empty
+}
+
+// Poison is what is planted into training data.
+type Poison struct {
+	Families []string `json:"families"` // by the names of assay plant
+	Share    float64  `json:"share"`    // planted records as a part of all, of each family by itself
 }
 
 // Outline is what a test takes.

@@ -146,7 +146,7 @@ func (r *resolver) test(d *PlannedDecision, part system.Case, base criteria.Crit
 		return r.system.Mistake(g.At+".criterion", "%v", err)
 	}
 	var err error
-	if d.Attacker, err = r.attacker(g, attacker); err != nil {
+	if d.Attacker, err = r.attacker(g, d.Cell, attacker); err != nil {
 		return err
 	}
 	without := ""
@@ -154,7 +154,7 @@ func (r *resolver) test(d *PlannedDecision, part system.Case, base criteria.Crit
 		without = part.Without.Name
 	}
 	d.Test = r.addTest(d, part.Model.Name, without)
-	if part.Without != nil {
+	if part.Without != nil && d.Attacker.Poison == nil { // of training data, the inspection is looked at, and no model
 		d.Baseline = r.addTest(d, part.Without.Name, "")
 	}
 	return nil
@@ -191,8 +191,11 @@ func (r *resolver) override(g *system.Goal, changes []system.Change) {
 }
 
 // attacker gives the attacker of a goal: the catalogue's, with what the description replaces.
-func (r *resolver) attacker(g *system.Goal, base *catalog.Attacker) (Attacker, error) {
+func (r *resolver) attacker(g *system.Goal, cell assay.Cell, base *catalog.Attacker) (Attacker, error) {
 	own := g.Attacker
+	if cell.Vulnerability != assay.DataPoisoning && own != nil && own.Poison != nil {
+		return Attacker{}, r.system.Mistake(g.At+".attacker.poison", "%s is not about training data, into which poison is planted: leave it out", g.Goal)
+	}
 	if base.ID == "" { // files are changed, and no inputs: there is nothing to bound
 		if own != nil {
 			return Attacker{}, r.system.Mistake(g.At+".attacker", "%s reckons with whoever can change files, which has no bounds: leave it out", g.Goal)
@@ -209,9 +212,15 @@ func (r *resolver) attacker(g *system.Goal, base *catalog.Attacker) (Attacker, e
 		}
 		base = profile
 	}
+	if cell.Vulnerability == assay.DataPoisoning {
+		return r.poisoner(g, base)
+	}
 	a := Attacker{Access: base.Access, Unit: string(system.Share), Queries: base.Queries}
 	if within := base.Within(r.system.About.Modality); len(within) > 0 {
 		a.Norm, a.Eps = within[0].Norm, within[0].Eps
+	}
+	if a.Norm == string(system.Words) {
+		a.Unit = "share"
 	}
 	if own == nil {
 		return a, nil
@@ -242,6 +251,32 @@ func (r *resolver) attacker(g *system.Goal, base *catalog.Attacker) (Attacker, e
 	return a, nil
 }
 
+// poisoner gives the attacker of a goal about training data: what is planted, and how much of it.
+func (r *resolver) poisoner(g *system.Goal, base *catalog.Attacker) (Attacker, error) {
+	poison := &Poison{}
+	if p := base.Plants(r.system.About.Modality); p != nil {
+		*poison = Poison{Families: slices.Clone(p.Families), Share: p.Share}
+	}
+	if own := g.Attacker; own != nil {
+		if own.Access != nil || own.Norm != nil || own.Eps != nil || own.Unit != nil || own.Groups != nil || own.Queries != nil {
+			return Attacker{}, r.system.Mistake(g.At+".attacker", "%s reckons with poison in training data, and not with changed inputs: give poison and a profile alone", g.Goal)
+		}
+		if by := own.Poison; by != nil {
+			var changes []system.Change
+			if by.Families != nil && !slices.Equal(by.Families, poison.Families) {
+				changes = append(changes, system.Change{Field: "attacker.poison.families", From: strings.Join(poison.Families, ", "), To: strings.Join(by.Families, ", ")})
+				poison.Families = by.Families
+			}
+			change(&changes, "poison.share", &poison.Share, by.Share)
+			r.override(g, changes)
+		}
+	}
+	if len(poison.Families) == 0 || poison.Share == 0 {
+		return Attacker{}, r.system.Mistake(g.At, "the catalogue's attacker plants nothing into %s data: say under attacker what is planted", r.system.About.Modality)
+	}
+	return Attacker{Poison: poison}, nil
+}
+
 func change[T comparable](changes *[]system.Change, field string, value, by *T) {
 	if by == nil || *by == *value {
 		return
@@ -254,8 +289,12 @@ func change[T comparable](changes *[]system.Change, field string, value, by *T) 
 func (r *resolver) addTest(d *PlannedDecision, model, without string) string {
 	t := &Test{Vulnerability: d.Cell.Vulnerability, Model: model, Without: without, Data: d.Data, Attacker: d.Attacker, Seed: r.system.Seed}
 	t.Title = fmt.Sprintf("%s on %s, %s up to %g", model, d.Data, d.Attacker.Norm, d.Attacker.Eps)
+	if p := d.Attacker.Poison; p != nil {
+		t.Function, t.Solution = d.Cell.Function, d.Solution
+		t.Title = fmt.Sprintf("%s on %s, %g %% of the training data planted", d.Solution, d.Data, 100*p.Share)
+	}
 	if d.Attacker == (Attacker{}) {
-		t.Function = d.Cell.Function
+		t.Function, t.Metric = d.Cell.Function, d.Criterion.Metric
 		t.Title = fmt.Sprintf("%s and %s, %s: %s", model, d.Data, d.Cell.Vulnerability, d.Cell.Function)
 	}
 	untitled := *t
@@ -328,7 +367,7 @@ func lacking(plan criteria.Plan, d *PlannedDecision, records int) string {
 	if records >= fewest {
 		return ""
 	}
-	return fmt.Sprintf("%s has %d records, and it takes at least %d to decide on %s: give more data", d.Data, records, fewest, d.ID)
+	return fmt.Sprintf("%s gives %d units, and it takes at least %d to decide on %s: give more data", d.Data, records, fewest, d.ID)
 }
 
 // criterion is a decision's, with the error that it may make among the others of the plan. A

@@ -15,6 +15,8 @@ func Solutions() []Solution {
 	prevent := []assay.Cell{{Vulnerability: assay.Evasion, Function: assay.Prevent}}
 	detect := []assay.Cell{{Vulnerability: assay.Evasion, Function: assay.Detect}}
 	poisoning := []assay.Cell{{Vulnerability: assay.DataPoisoning, Function: assay.Prevent}}
+	confidentiality := []assay.Cell{{Vulnerability: assay.Confidentiality, Function: assay.Prevent}}
+	forgetting := []assay.Cell{{Vulnerability: assay.DataPoisoning, Function: assay.Resolve}}
 	return []Solution{
 		{"pgd", "adversarial training: on what PGD makes of the examples", prevent,
 			"Madry et al. 2018 (arXiv:1706.06083), section 2.1"},
@@ -35,6 +37,14 @@ func Solutions() []Solution {
 		{"ensemble", "the mean of several models' answers", prevent,
 			"Lakshminarayanan et al. 2017 (arXiv:1612.01474), section 2.4"},
 		{"dpa", "a vote of networks trained on parts of the records, certified against a number of poisoned ones", poisoning,
-			"Levine and Feizi 2021 (arXiv:2006.14768), section 3.1 and theorem 1"},
+			"Levine and Feizi 2021 (arXiv:2006.14768), section 3.1 and theorem 1; Wang, Levine and Feizi 2022 (arXiv:2202.02628), theorem 2"},
+		{"gce", "training by a loss in which labels that the model does not believe weigh little", poisoning,
+			"Zhang and Sabuncu 2018 (arXiv:1805.07836), equation 6"},
+		{"labels", "answers of the class alone", confidentiality, "Choquette-Choo et al. 2021 (arXiv:2007.14321), which attacks it"},
+		{"rounding", "probabilities rounded to a few decimals", confidentiality, "Shokri et al. 2017 (arXiv:1610.05820), section VIII"},
+		{"topk", "probabilities of the most probable classes only", confidentiality, "Shokri et al. 2017 (arXiv:1610.05820), section VIII"},
+		{"noise", "noise on the logits of each answer", confidentiality, "Jia et al. 2019 (arXiv:1909.10594) choose it by the attack; here it is normal"},
+		{"sisa", "a vote of networks trained on shards slice by slice, so that records can be forgotten", forgetting,
+			"Bourtoule et al. 2021 (arXiv:1912.03817), section IV"},
 	}
 }

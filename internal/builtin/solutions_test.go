@@ -15,7 +15,12 @@ func TestSolutionsAreComplete(t *testing.T) {
 		}
 		seen[s.Name] = true
 		for _, c := range s.Cells {
-			if want := (map[bool]assay.Vulnerability{true: assay.DataPoisoning, false: assay.Evasion})[s.Name == "dpa"]; c.Vulnerability != want {
+			want, ok := map[string]assay.Vulnerability{"dpa": assay.DataPoisoning, "gce": assay.DataPoisoning, "sisa": assay.DataPoisoning, "labels": assay.Confidentiality, "rounding": assay.Confidentiality,
+				"topk": assay.Confidentiality, "noise": assay.Confidentiality}[s.Name]
+			if !ok {
+				want = assay.Evasion
+			}
+			if c.Vulnerability != want {
 				t.Errorf("%s is for %s", s.Name, c)
 			}
 		}

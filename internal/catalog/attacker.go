@@ -18,14 +18,33 @@ type Attacker struct {
 	Access        assay.Access   `yaml:"access" json:"access"`
 	Queries       int            `yaml:"queries" json:"queries"` // to the model, for each unit
 	Perturbations []Perturbation `yaml:"perturbations" json:"perturbations"`
+	Poison        []Poison       `yaml:"poison,omitempty" json:"poison,omitempty"`
 	Why           string         `yaml:"why,omitempty" json:"why,omitempty"`
 }
 
+// Poison is what an attacker can plant into training data: kinds of it, by the names of assay plant, each
+// in a share of the records.
+type Poison struct {
+	Modality assay.Modality `yaml:"modality" json:"modality"`
+	Families []string       `yaml:"families" json:"families"`
+	Share    float64        `yaml:"share" json:"share"`
+}
+
+// Plants gives what the attacker can plant into data of a kind, nil for nothing.
+func (a *Attacker) Plants(m assay.Modality) *Poison {
+	for i := range a.Poison {
+		if a.Poison[i].Modality == m {
+			return &a.Poison[i]
+		}
+	}
+	return nil
+}
+
 // Perturbation is how far an attacker can change an input. Eps is a share of what a
-// number can be: of a pixel's full range, or of a feature's range in the schema; in L0 it is how many may change.
+// number can be: of a pixel's full range, or of a feature's range in the schema; in L0 it is how many may change, of a text the share of its words.
 type Perturbation struct {
 	Modality assay.Modality `yaml:"modality" json:"modality"`
-	Norm     string         `yaml:"norm" json:"norm"` // Linf, L2, L1 or L0
+	Norm     string         `yaml:"norm" json:"norm"` // Linf, L2, L1, L0 or words
 	Eps      float64        `yaml:"eps" json:"eps"`
 }
 

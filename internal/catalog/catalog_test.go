@@ -68,6 +68,9 @@ func TestIDs(t *testing.T) {
 	}
 }
 
+// poisonDetected is the goal whose attacker plants poison, and changes no inputs.
+const poisonDetected = "data-poisoning-detect"
+
 // TestTestable: criteria are proposed for what a method can test, and for nothing else.
 func TestTestable(t *testing.T) {
 	c := Default()
@@ -76,7 +79,7 @@ func TestTestable(t *testing.T) {
 		for _, m := range assay.Modalities() {
 			for _, l := range assay.Levels() {
 				criterion, attacker, err := c.Criterion(g.ID, m, l)
-				if testable := g.ID == "evasion-prevent" && m != assay.Text || supplied(g.ID); testable != (err == nil) {
+				if testable := g.ID == "evasion-prevent" || g.ID == poisonDetected && m != assay.Text || supplied(g.ID) || member(g.ID) && m != assay.Text; testable != (err == nil) {
 					t.Errorf("%s, %s, %s: %v", g.ID, m, l, err)
 					continue
 				}
@@ -87,7 +90,13 @@ func TestTestable(t *testing.T) {
 					continue
 				}
 				proposed++
-				if supplied(g.ID) {
+				if g.ID == poisonDetected {
+					if attacker.Plants(m) == nil || !slices.Contains(criterion.Checks, "positive-control") || !slices.Contains(criterion.Checks, "negative-control") {
+						t.Errorf("%s, %s, %s: nothing is planted, or no controls", g.ID, m, l)
+					}
+					continue
+				}
+				if supplied(g.ID) || member(g.ID) {
 					if attacker.ID != "" || !slices.Contains(criterion.Checks, "positive-control") || !slices.Contains(criterion.Checks, "negative-control") {
 						t.Errorf("%s, %s, %s: an attacker with bounds, or no controls", g.ID, m, l)
 					}
@@ -99,8 +108,8 @@ func TestTestable(t *testing.T) {
 			}
 		}
 	}
-	if proposed != 6+18 {
-		t.Errorf("%d criteria are proposed, want 24", proposed)
+	if proposed != 9+6+18+12 {
+		t.Errorf("%d criteria are proposed, want 45", proposed)
 	}
 }
 
@@ -108,6 +117,9 @@ func TestTestable(t *testing.T) {
 func supplied(goal string) bool {
 	return goal == "model-poisoning-prevent" || goal == "model-poisoning-detect"
 }
+
+// member reports whether a goal is about members of the training data, whom an attacker only asks about.
+func member(goal string) bool { return strings.HasPrefix(goal, "confidentiality-prevent-membership") }
 
 // TestRisingLevels: a higher level asks more, of an attacker who can do at least as much.
 func TestRisingLevels(t *testing.T) {

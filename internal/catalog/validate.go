@@ -83,15 +83,20 @@ func (c *Catalog) validateAttacker(a *Attacker) error {
 	if a.Queries < 1 || a.Queries > maxQueries {
 		return fmt.Errorf("has %d queries: use 1 to %d", a.Queries, maxQueries)
 	}
+	for _, p := range a.Poison {
+		if !slices.Contains(assay.Modalities(), p.Modality) || len(p.Families) == 0 || !(p.Share > 0 && p.Share <= 0.5) {
+			return fmt.Errorf("plants %q in a share of %v of %q data: use families of poison, a share above 0 and at most 0.5, and tabular, image or text", p.Families, p.Share, p.Modality)
+		}
+	}
 	for _, p := range a.Perturbations {
-		if !slices.Contains(assay.Modalities(), p.Modality) || !slices.Contains([]string{"Linf", "L2", "L1", "L0"}, p.Norm) {
-			return fmt.Errorf("changes %q data in the norm %q: use tabular, image or text, and Linf, L2, L1 or L0", p.Modality, p.Norm)
+		if !slices.Contains(assay.Modalities(), p.Modality) || !slices.Contains([]string{"Linf", "L2", "L1", "L0", "words"}, p.Norm) || (p.Norm == "words") != (p.Modality == assay.Text) {
+			return fmt.Errorf("changes %q data in the norm %q: use tabular or image with Linf, L2, L1 or L0, and text with words", p.Modality, p.Norm)
 		}
 		if p.Norm == "L0" && !(p.Eps >= 1) {
 			return fmt.Errorf("has the eps %v in L0: it is how many numbers may change, or pixels, at least 1", p.Eps)
 		}
-		if !(p.Eps > 0) || p.Eps > math.MaxFloat32 || p.Norm == "Linf" && p.Eps > 1 {
-			return fmt.Errorf("has the eps %v in %s: it is a share of a range, above 0", p.Eps, p.Norm)
+		if !(p.Eps > 0) || p.Eps > math.MaxFloat32 || (p.Norm == "Linf" || p.Norm == "words") && p.Eps > 1 {
+			return fmt.Errorf("has the eps %v in %s: it is a share, above 0", p.Eps, p.Norm)
 		}
 	}
 	return nil

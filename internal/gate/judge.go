@@ -2,8 +2,6 @@ package gate
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -60,7 +58,11 @@ type Batch struct {
 
 // JudgeData judges a batch that was read by the state's schema.
 func (p *Policy) JudgeData(ctx context.Context, b *Batch) ([]Check, error) {
-	checks := []Check{disjoint(b.Records, b.Validation), p.shares(b.Records, b.Sources)}
+	apart, err := disjoint(b.Records, b.Validation)
+	if err != nil {
+		return nil, err
+	}
+	checks := []Check{apart, p.shares(b.Records, b.Sources)}
 	for _, of := range slices.Sorted(maps.Keys(b.Accepted)) {
 		// Several comparisons share the error, by Bonferroni.
 		c, err := p.drift(ctx, "drift from "+of, b.Records, b.Accepted[of], p.Drift/float64(len(b.Accepted)), b.Seed)
@@ -73,65 +75,65 @@ func (p *Policy) JudgeData(ctx context.Context, b *Batch) ([]Check, error) {
 	return append(checks, c), err
 }
 
-// disjoint looks for records of the batch among the protected ones, whatever their labels.
-func disjoint(batch, validation *dataset.Dataset) Check {
-	known := map[dataset.Digest]bool{}
-	for i := range validation.Len() {
-		known[digest(validation.Record(i))] = true
-	}
+// disjoint looks for records of the batch among the protected ones.
+func disjoint(batch, validation *dataset.Dataset) (Check, error) {
+	protected := Protect(validation)
 	c := Check{Name: "disjoint", Outcome: Passed, Detail: fmt.Sprintf("no record is among the %d protected ones", validation.Len())}
-	for i := range batch.Len() {
-		if known[digest(batch.Record(i))] {
-			c.Records = append(c.Records, batch.Number[i])
-		}
+	shared, err := protected.Among(batch)
+	if err != nil {
+		return c, err
 	}
-	if len(c.Records) > 0 {
-		c.Outcome, c.Detail = Failed, fmt.Sprintf("%d records are among the protected ones, which nothing may be trained on", len(c.Records))
+	for _, i := range shared {
+		c.Records = append(c.Records, batch.Number[i])
+	}
+	if len(shared) > 0 {
+		c.Outcome, c.Detail = Failed, fmt.Sprintf("%d records are among the protected ones, which nothing may be trained on", len(shared))
+	}
+	return c, nil
+}
+
+// shares holds each source to its share.
+func (p *Policy) shares(d *dataset.Dataset, sources []string) Check {
+	if p.Column == "" {
+		return Check{Name: "sources", Outcome: Without, Detail: "the policy names no sources"}
+	}
+	c := CheckShares(Shares(sources, p.Sources))
+	for i, name := range sources {
+		if _, allowed := p.Sources[name]; !allowed {
+			c.Records = append(c.Records, d.Number[i])
+		}
 	}
 	return c
 }
 
-// digest is the SHA-256 of a record's values without its label: a protected record with another label is one all the same.
-func digest(record []float32) dataset.Digest {
-	text := make([]byte, 0, 4*len(record))
-	for _, v := range record {
-		text = binary.LittleEndian.AppendUint32(text, math.Float32bits(v))
-	}
-	return sha256.Sum256(text)
-}
-
-// shares counts the records of each source: a census, so no bounds.
-func (p *Policy) shares(d *dataset.Dataset, sources []string) Check {
-	c := Check{Name: "sources", Outcome: Without, Detail: "the policy names no sources"}
-	if p.Column == "" {
-		return c
-	}
-	count, strangers := map[string]int{}, map[string]int{}
-	for i, name := range sources {
-		count[name]++
-		if _, allowed := p.Sources[name]; !allowed {
-			strangers[name]++
-			c.Records = append(c.Records, d.Number[i])
+// CheckShares tells whether all sources are allowed and within their shares.
+func CheckShares(shares []Share) Check {
+	c := Check{Name: "sources", Outcome: Passed, Detail: fmt.Sprintf("%d sources, all allowed and within their share", len(shares))}
+	all, strange, stranger := 0, 0, ""
+	for _, s := range shares {
+		all += s.Records
+		if !s.Allowed {
+			if strange == 0 {
+				stranger = s.Source
+			}
+			strange += s.Records
 		}
 	}
-	c.Outcome, c.Detail = Passed, fmt.Sprintf("%d sources, all allowed and within their share", len(count))
-	if len(strangers) > 0 {
-		c.Outcome, c.Detail = Failed, fmt.Sprintf("%d records are of sources that are not allowed, such as %q", len(c.Records), slices.Min(slices.Collect(maps.Keys(strangers))))
+	if strange > 0 {
+		c.Outcome, c.Detail = Failed, fmt.Sprintf("%d records are of sources that are not allowed, such as %q", strange, stranger)
 		return c
 	}
-	for _, name := range slices.Sorted(maps.Keys(count)) {
-		if part := float64(count[name]) / float64(len(sources)); part > p.Sources[name] {
-			c.Outcome, c.Detail = Failed, fmt.Sprintf("the source %q gives %d of %d records (%.1f %%), and %.1f %% at most are allowed", name, count[name], len(sources), 100*part, 100*p.Sources[name])
-			break
-		}
+	if i := slices.IndexFunc(shares, func(s Share) bool { return !s.Kept() }); i >= 0 {
+		s := shares[i]
+		c.Outcome, c.Detail = Failed, fmt.Sprintf("the source %q gives %d of %d records (%.1f %%), and %.1f %% at most are allowed", s.Source, s.Records, all, 100*s.Part, 100*s.Limit)
 	}
 	return c
 }
 
 func (p *Policy) drift(ctx context.Context, name string, batch, from *dataset.Dataset, alpha float64, seed uint64) (Check, error) {
 	c := Check{Name: name}
-	if min(batch.Len(), from.Len()) < 5 {
-		c.Outcome, c.Detail = Undecided, fmt.Sprintf("batches of %d and %d records are too small to be compared: each needs 5", batch.Len(), from.Len())
+	if min(batch.Len(), from.Len()) < poisoning.LeastCompared {
+		c.Outcome, c.Detail = Undecided, fmt.Sprintf("batches of %d and %d records are too small to be compared: each needs %d", batch.Len(), from.Len(), poisoning.LeastCompared)
 		return c, nil
 	}
 	width := batch.Schema.Width()
@@ -200,7 +202,7 @@ func suspect(ctx context.Context, b *Batch) ([]float64, error) {
 		}
 		labels = append(labels, own...)
 		for _, row := range scores {
-			probabilities = append(probabilities, normal(row, b.Model.Describe().Output)...)
+			probabilities = append(probabilities, model.Softmax(row, b.Model.Describe().Output)...)
 		}
 	}
 	classes := len(b.Model.Describe().Classes)
@@ -210,24 +212,6 @@ func suspect(ctx context.Context, b *Batch) ([]float64, error) {
 		return nil, fmt.Errorf("the accepted model's answers: %w", err)
 	}
 	return detector.Suspect(ctx, r, rand.New(rand.NewPCG(b.Seed, 0xc1)))
-}
-
-// normal gives probabilities of a row of scores.
-func normal(scores []float64, of model.Output) []float32 {
-	out, top, sum := make([]float32, len(scores)), slices.Max(scores), 0.0
-	for i, v := range scores {
-		if of == model.Probabilities {
-			out[i] = float32(v)
-			continue
-		}
-		sum += math.Exp(v - top)
-	}
-	for i, v := range scores {
-		if of != model.Probabilities {
-			out[i] = float32(math.Exp(v-top) / sum)
-		}
-	}
-	return out
 }
 
 // answers gives the classes of records, as the model numbers them, and its scores.

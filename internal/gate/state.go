@@ -9,10 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"assay/internal/dataset"
 )
@@ -51,12 +49,7 @@ func (p *Policy) Validate() error {
 	if (p.Column == "") != (len(p.Sources) == 0) {
 		return errors.New("a policy of sources needs both the column that names them and the sources that are allowed")
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.Sources)) {
-		if v := p.Sources[name]; !(v > 0 && v <= 1) {
-			return fmt.Errorf("the source %q may give the part %g of a batch: give a number above 0, and at most 1", name, v)
-		}
-	}
-	return nil
+	return checkLimits(p.Sources)
 }
 
 // Artefact is a file or folder that was accepted.

@@ -37,3 +37,22 @@ func ClassOf(label string, numbers bool, classes []string) int {
 	}
 	return class
 }
+
+// Softmax gives the probabilities that one row of scores stands for: probabilities are given as they are, labels as certain.
+func Softmax(scores []float64, meaning Output) []float32 {
+	out := make([]float32, len(scores))
+	if meaning != Logits {
+		for i, v := range scores {
+			out[i] = float32(v)
+		}
+		return out
+	}
+	top, sum := slices.Max(scores), 0.0
+	for _, v := range scores {
+		sum += math.Exp(v - top)
+	}
+	for i, v := range scores {
+		out[i] = float32(math.Exp(v-top) / sum)
+	}
+	return out
+}

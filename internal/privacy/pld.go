@@ -24,7 +24,7 @@ func Epsilon(m Mechanism, delta float64) (float64, error) {
 		if m.SampleRate == 1 && d == added {
 			continue // both are the same
 		}
-		l, err := m.compose(d, delta)
+		l, err := m.group(1).compose(d, delta)
 		if err != nil {
 			return 0, err
 		}
@@ -43,7 +43,7 @@ func Delta(m Mechanism, epsilon float64) (float64, error) {
 	}
 	worst := 0.0
 	for _, d := range []direction{removed, added} {
-		l, err := m.compose(d, 1e-12)
+		l, err := m.group(1).compose(d, 1e-12)
 		if err != nil {
 			return 0, err
 		}
@@ -106,14 +106,14 @@ func (l *loss) epsilon(delta float64) float64 {
 const gridPoints = 1 << 19
 
 // compose gives the loss of all steps. What it cuts off is less than a part in 10,000 of delta, and counted as infinite loss.
-func (m Mechanism) compose(d direction, delta float64) (*loss, error) {
+func (m *group) compose(d direction, delta float64) (*loss, error) {
 	cut := delta * 1e-5
 	// Below -reach the mass is less than exp(-reach), since E[exp(-L)] is at most 1; above it,
 	// less than exp(λ(RDP(λ+1) - reach)) for every λ (Markov's inequality). Both are to be at most cut.
 	reach := -math.Log(cut)
 	above := math.Inf(1)
 	for a := 1.125; a <= 512; a = 1 + (a-1)*1.5 {
-		above = min(above, m.RDP(a)-math.Log(cut)/(a-1))
+		above = min(above, m.rdp(a)-math.Log(cut)/(a-1))
 	}
 	reach = max(reach, above)
 	if !(reach < 1e6) {
@@ -158,12 +158,12 @@ func power(z complex128, n int) complex128 {
 // once gives the loss of one step on a grid. The mass of each interval between two points
 // goes to both of them, such that what P and what Q give the interval is kept: no hockey-stick divergence is less
 // than the true one then, and at the grid's points each is equal.
-func (m Mechanism) once(d direction, step, cut float64) *loss {
-	s, q := m.NoiseMultiplier, m.SampleRate
+func (m *group) once(d direction, step, cut float64) *loss {
+	s := m.NoiseMultiplier
 	unit := distuv.UnitNormal
 	z := -unit.Quantile(cut / 4)
-	from, to := -z*s, 1+z*s // of the output x: beyond it is less than cut, with the record and without
-	low, high := logRatio(from, q, s), logRatio(to, q, s)
+	from, to := -z*s, float64(m.size)+z*s // of the output x: beyond it is less than cut, with the records and without
+	low, high := m.ratio(from), m.ratio(to)
 	if d == added {
 		low, high = -high, -low
 	}
@@ -176,14 +176,16 @@ func (m Mechanism) once(d direction, step, cut float64) *loss {
 		if d == added {
 			at = -at
 		}
-		return output(at, q, s)
+		return m.output(at)
 	}
 	between := func(a, b float64) (with, without float64) {
 		if a > b {
 			a, b = b, a
 		}
-		without = interval(a/s, b/s)
-		return q*interval((a-1)/s, (b-1)/s) + (1-q)*without, without
+		for j, share := range m.logs {
+			with += math.Exp(share) * interval((a-float64(j))/s, (b-float64(j))/s)
+		}
+		return with, interval(a/s, b/s)
 	}
 	left := edge(0)
 	for i := range points - 1 {

@@ -21,20 +21,22 @@ func orders() []float64 {
 // (Mironov, Talwar and Zhang 2019, arXiv:1908.10530, sections 3.1 to 3.3), times the steps. Their
 // closed forms for whole orders and series for others are here one integral, which the trapezoidal
 // rule takes with the precision of float64, since the integrand is smooth and falls like a Gaussian.
-func (m Mechanism) RDP(order float64) float64 {
-	s, q := m.NoiseMultiplier, m.SampleRate
-	if q == 1 {
-		return float64(m.Steps) * order / (2 * s * s)
+func (m Mechanism) RDP(order float64) float64 { return m.group(1).rdp(order) }
+
+func (m *group) rdp(order float64) float64 {
+	s, size := m.NoiseMultiplier, float64(m.size)
+	if m.SampleRate == 1 {
+		return float64(m.Steps) * order * size * size / (2 * s * s)
 	}
-	// log E over x from N(0, s²) of (1 - q + q·exp((2x - 1)/(2s²)))^order. The integrand's modes
-	// are between 0 and order.
-	from, to, h := -12*s, order+12*s, s*min(s, 1)/6
+	// log E over x from N(0, s²) of the ratio at x to the power of the order, which for one record is
+	// (1 - q + q·exp((2x - 1)/(2s²)))^order. The integrand's modes are between 0 and order times the size.
+	from, to, h := -12*s, order*size+12*s, s*min(s, 1)/(6*size)
 	n := int((to-from)/h) + 1
 	terms := make([]float64, n)
 	largest := math.Inf(-1)
 	for i := range terms {
 		x := from + float64(i)*h
-		terms[i] = order*logRatio(x, q, s) - x*x/(2*s*s)
+		terms[i] = order*m.ratio(x) - x*x/(2*s*s)
 		largest = max(largest, terms[i])
 	}
 	sum := 0.0

@@ -112,6 +112,18 @@ func ignores(root, at string, ignored []string) ([]string, error) {
 }
 
 func (m *Manifest) sign(by Signer) ([]byte, error) {
+	subject := signing.Resource{Name: m.Name, Digest: map[string]string{"sha256": m.Digest}}
+	text, err := SignStatement(subject, predicateType, m.predicate(), by)
+	if err != nil {
+		return nil, err
+	}
+	var pretty bytes.Buffer
+	err = json.Indent(&pretty, text, "", "  ")
+	return append(pretty.Bytes(), '\n'), err
+}
+
+// SignStatement signs that something holds of a subject. It gives a bundle, as one line without its end.
+func SignStatement[P any](subject signing.Resource, predicateType string, predicate P, by Signer) ([]byte, error) {
 	b := bundle{MediaType: mediaType, Material: material{TlogEntries: []any{}}}
 	if len(by.Chain) == 0 {
 		b.Material.PublicKey = &publicKey{hint(by.Key.Public())}
@@ -125,8 +137,7 @@ func (m *Manifest) sign(by Signer) ([]byte, error) {
 			b.Material.Chain.Certificates = append(b.Material.Chain.Certificates, certificate{c.Raw})
 		}
 	}
-	subject := []signing.Resource{{Name: m.Name, Digest: map[string]string{"sha256": m.Digest}}}
-	envelope, err := signing.Sign(by.Key, subject, predicateType, m.predicate())
+	envelope, err := signing.Sign(by.Key, []signing.Resource{subject}, predicateType, predicate)
 	if err != nil {
 		return nil, err
 	}
@@ -134,8 +145,7 @@ func (m *Manifest) sign(by Signer) ([]byte, error) {
 		envelope.Signatures[i].KeyID = "" // the material says which key it is (spec, 4.1)
 	}
 	b.Envelope = envelope
-	text, err := json.MarshalIndent(b, "", "  ")
-	return append(text, '\n'), err
+	return json.Marshal(b)
 }
 
 // Trust says whose signatures count: those by one of the keys, by the key of one of the
@@ -156,31 +166,41 @@ type Signature struct {
 
 // Open checks a bundle and gives what was signed. That nobody who is trusted signed it is an error.
 func Open(text []byte, trust Trust) (*Signature, error) {
+	payload, signer, err := OpenStatement(text, trust)
+	if err != nil {
+		return nil, err
+	}
+	m, err := readManifest(payload)
+	return &Signature{m, signer}, err
+}
+
+// OpenStatement checks a bundle and gives the in-toto statement that was signed, as JSON, and whose the signature is.
+// That nobody who is trusted signed it is an error.
+func OpenStatement(text []byte, trust Trust) (payload []byte, by string, err error) {
 	var b bundle
 	if err := json.Unmarshal(text, &b); err != nil {
-		return nil, fmt.Errorf("it is no signature of a model: %w", err)
+		return nil, "", fmt.Errorf("it is no signature: %w", err)
 	}
 	switch {
 	case b.MediaType != mediaType:
-		return nil, fmt.Errorf("it is no Sigstore bundle of version 0.3: its media type is %q", b.MediaType)
+		return nil, "", fmt.Errorf("it is no Sigstore bundle of version 0.3: its media type is %q", b.MediaType)
 	case b.Envelope == nil || len(b.Envelope.Signatures) != 1:
-		return nil, errors.New("it holds no DSSE envelope with one signature")
+		return nil, "", errors.New("it holds no DSSE envelope with one signature")
 	case b.Material.Certificate != nil:
-		return nil, errors.New("it was made by way of Sigstore's services, whose log it takes to verify it: sign with a key or a certificate chain to verify offline")
+		return nil, "", errors.New("it was made by way of Sigstore's services, whose log it takes to verify it: sign with a key or a certificate chain to verify offline")
 	case b.Material.PublicKey == nil && b.Material.Chain == nil:
-		return nil, errors.New("it does not say by which key it was made")
+		return nil, "", errors.New("it does not say by which key it was made")
 	}
 	b.Envelope.Signatures[0].KeyID = "" // no part of the format: the key is known otherwise
 	key, signer, err := b.trusted(trust)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	payload, err := signing.Open(b.Envelope, key)
+	payload, err = signing.Open(b.Envelope, key)
 	if err != nil {
-		return nil, fmt.Errorf("%w (%s): it was changed, or is somebody else's", err, signer)
+		return nil, "", fmt.Errorf("%w (%s): it was changed, or is somebody else's", err, signer)
 	}
-	m, err := readManifest(payload)
-	return &Signature{m, signer}, err
+	return payload, signer, nil
 }
 
 // trusted gives the key by which the signature must be, if it is to count.

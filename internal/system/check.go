@@ -58,9 +58,11 @@ func (s *System) check() error {
 	models, solutions, data := index(s.Models, modelName), index(s.Solutions, solutionName), index(s.Data, dataName)
 	for i := range s.Models {
 		c.detector(&s.Models[i], data)
+		c.recipe(&s.Models[i], data)
 	}
 	for i := range s.Solutions {
 		c.solution(&s.Solutions[i], models)
+		c.inspection(&s.Solutions[i], data)
 	}
 	for i := range s.Goals {
 		c.goal(&s.Goals[i], solutions, data)
@@ -144,6 +146,7 @@ func (c *checker) model(m *Model, endpoints map[string]*Endpoint) {
 		c.Fail(m.At, "states what the model takes or gives: that is said where its endpoint is described")
 	}
 	c.shape(m)
+	c.tokenizer(m)
 	c.signature(m.At, m.Signature)
 	if m.Signature != nil && m.Endpoint != "" {
 		c.Fail(m.At+".signature", "is there, and the model is behind an endpoint: there is no file to verify")
@@ -236,6 +239,7 @@ func (c *checker) data(d *Data) {
 	if other, ok := c.training[d.File]; ok && d.Role == Test && d.File != "" {
 		c.Fail(d.At+".file", "is training data as well, in line %d: test on data that no model was made from", c.Where(other).Line)
 	}
+	c.texts(d)
 	c.schema(d)
 	c.signature(d.At, d.Signature)
 	if s := d.Schema.Own; s != nil && (s.Complete || len(s.Shape) > 0) {
@@ -366,6 +370,7 @@ func (c *checker) goal(g *Goal, solutions map[string]*Solution, data map[string]
 		c.Fail(g.At+".reason", "is missing: say why the catalogue's attacker or criterion is replaced")
 	}
 	if a := g.Attacker; a != nil {
+		c.words(g)
 		switch {
 		case a.Eps == nil && (a.Norm != nil || a.Unit != nil):
 			c.Fail(g.At+".attacker", "changes the norm or unit that eps is in: state eps as well")

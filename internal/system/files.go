@@ -53,6 +53,9 @@ func (s *System) Files() []File {
 	}
 	for i, m := range s.Models {
 		add("model "+m.Name, m.File, "models[%d].file", i)
+		if m.Tokenizer != nil {
+			add("tokenizer of "+m.Name, m.Tokenizer.File, "models[%d].tokenizer.file", i)
+		}
 		if m.Detector != nil {
 			add("detector of "+m.Name, m.Detector.File, "models[%d].detector.file", i)
 		}
@@ -65,6 +68,11 @@ func (s *System) Files() []File {
 		add("data "+d.Name, d.File, "data[%d].file", i)
 		add("labels of "+d.Name, d.Labels, "data[%d].labels", i)
 		add("schema of "+d.Name, d.Schema.File, "data[%d].schema", i)
+		if s := d.Substitutions; s != nil {
+			add("synonyms of "+d.Name, s.Synonyms, "data[%d].substitutions.synonyms", i)
+			add("embeddings of "+d.Name, s.Embeddings, "data[%d].substitutions.embeddings", i)
+			add("protected words of "+d.Name, s.Protect, "data[%d].substitutions.protect", i)
+		}
 		signed(d.Signature, "data "+d.Name, fmt.Sprintf("data[%d].signature", i))
 	}
 	for i, r := range s.Records {

@@ -22,8 +22,12 @@ import (
 
 const complete = "testdata/complete/assay.yaml"
 
+// descriptions use every field together: of rows, of texts and of training data.
+var descriptions = []string{complete, "testdata/texts/assay.yaml", "testdata/training/assay.yaml"}
+
 // mutation is a description of which one place is wrong.
 type mutation struct {
+	file       string // that was right
 	path, kind string
 	text       []byte
 	at         []strict.Position // where the mistake may be: at the value, or what is in it
@@ -31,7 +35,7 @@ type mutation struct {
 
 // Texts that mean nothing to Assay, so that any other will do.
 var freeText = regexp.MustCompile(`^system\.(name|provider|description|intended-use|contact)$|annex-iii\[|\.(harm|owner|reason|approved-by|training|licence|supplier|identity|scores|description|missing)$` +
-	`|classes\[|\.columns\[|\.drop\[|categories\[|detector\.output$|^endpoints.*\.(model|version|signature|input|output|request|prefix|environment)$`)
+	`|classes\[|\.columns\[|\.drop\[|categories\[|detector\.output$|^data\[\d+\]\.(text|label)$|^endpoints.*\.(model|version|signature|input|output|request|prefix|environment)$`)
 
 // Texts of which the schema knows no more than that they are texts.
 var readElsewhere = regexp.MustCompile(`relations\[|\.timeout$|\.retry\.`)
@@ -42,12 +46,18 @@ var unlimited = regexp.MustCompile(`\.rate\.|endpoints.*\.range`)
 // Numbers that may be negative.
 var signed = regexp.MustCompile(`\.range\[0\]$|\.min$|\.threshold$`)
 
-var mutations = sync.OnceValue(func() []mutation {
-	text, err := os.ReadFile(complete)
-	if err != nil {
-		panic(err)
+var mutations = sync.OnceValue(func() (all []mutation) {
+	for _, file := range descriptions {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			panic(err)
+		}
+		for _, m := range mutate(text) {
+			m.file = file
+			all = append(all, m)
+		}
 	}
-	return mutate(text)
+	return all
 })
 
 // mutate makes every place of a description wrong in every way that applies to it.
@@ -124,7 +134,7 @@ func wrongs(path string, n *yaml.Node) map[string]string {
 // required tells the fields without which a description says nothing of use.
 func required(path, field string) bool {
 	fields := map[string]string{
-		"": "version system", "system": "name stage modality risk", "risks": "id vulnerability level harm", "models": "name file endpoint", "endpoints": "name protocol url", "data": "name file", "models.signature": "file key roots", "models.detector": "file threshold fpr calibration", "data.signature": "file key roots",
+		"": "version system", "system": "name stage modality risk", "risks": "id vulnerability level harm", "models": "name file endpoint", "endpoints": "name protocol url", "data": "name file", "models.signature": "file key roots", "models.detector": "file threshold fpr calibration", "models.recipe": "data", "data.signature": "file key roots",
 		"solutions": "name cells", "goals": "goal solution data reason", "exclusions": "cell reason approved-by date",
 		"records": "name file cells owner date", "goals.criterion.costs": "metric relation limit",
 	}
@@ -194,14 +204,14 @@ func TestMutations(t *testing.T) {
 	tried := map[string]int{}
 	for _, m := range mutations() {
 		tried[m.kind]++
-		_, err := Decode(m.text, complete)
+		_, err := Decode(m.text, m.file)
 		var wrong *strict.Error
 		if !errors.As(err, &wrong) || assay.CodeOf(err) != assay.CodeInput {
 			t.Errorf("%s, %s: the error is %v", m.path, m.kind, err)
 			continue
 		}
 		found := slices.ContainsFunc(wrong.Mistakes, func(w strict.Mistake) bool {
-			return w.File == complete && len(w.Message) > 10 && slices.Contains(m.at, strict.Position{Line: w.Line, Column: w.Column})
+			return w.File == m.file && len(w.Message) > 10 && slices.Contains(m.at, strict.Position{Line: w.Line, Column: w.Column})
 		})
 		if !found {
 			t.Errorf("%s, %s: no mistake is at %v:\n%v", m.path, m.kind, m.at, err)
@@ -216,15 +226,17 @@ func TestMutations(t *testing.T) {
 // TestEveryField fails when a field is not in the complete description, so that its
 // mutations are not tried.
 func TestEveryField(t *testing.T) {
-	text, err := os.ReadFile(complete)
-	if err != nil {
-		t.Fatal(err)
-	}
 	there := map[string]bool{}
-	root := parse(string(text))
-	walk(&root, "", func(path string, _ *yaml.Node) {
-		there[regexp.MustCompile(`\[\d+\]`).ReplaceAllString(path, "")] = true
-	})
+	for _, file := range descriptions {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		root := parse(string(text))
+		walk(&root, "", func(path string, _ *yaml.Node) {
+			there[regexp.MustCompile(`\[\d+\]`).ReplaceAllString(path, "")] = true
+		})
+	}
 	var schema map[string]any
 	if err := json.Unmarshal(published(t), &schema); err != nil {
 		t.Fatal(err)
@@ -284,16 +296,12 @@ func TestSchemaAgrees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(complete)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := append(slices.Clone(mutations()), mutation{path: "nothing", text: text})
+	all := slices.Clone(mutations())
 	examples, err := filepath.Glob(filepath.Join("..", "..", "examples", "*", FileName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range examples {
+	for _, path := range append(slices.Clone(descriptions), examples...) {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

@@ -95,16 +95,28 @@ type Model struct {
 	Output model.Output `yaml:"output"`
 	// Classes names the classes, in the order of the scores.
 	Classes []string `yaml:"classes"`
+	// Tokenizer makes the numbers that a model of texts takes.
+	Tokenizer *Tokenizer `yaml:"tokenizer" json:",omitempty"`
 	// Detector is a detector in a file of its own, which refuses some of the model's inputs. It is attacked with the model, as one.
 	Detector *Detector `yaml:"detector" json:",omitempty"`
 	// Training says how the model was trained, such as a command.
 	Training string `yaml:"training"`
+	// Recipe says how models like it can be trained. Where it is there, what the model gives away of its records is tested with such models.
+	Recipe *Recipe `yaml:"recipe" json:",omitempty"`
 	// Licence is the model's licence, by its SPDX identifier, such as Apache-2.0.
 	Licence string `yaml:"licence"`
 	// Supplier is whom the model comes from; the system's provider if it is left out.
 	Supplier string `yaml:"supplier"`
 	// Signature says who vouches for the file.
 	Signature *Signature `yaml:"signature"`
+}
+
+// Tokenizer makes numbers of tokens of texts.
+type Tokenizer struct {
+	// File is a tokenizer.json, a vocab.txt, or a YAML file of an endpoint.
+	File string `yaml:"file" check:"required"`
+	// Length is how many tokens a text is cut to; what tokenizer or model say if it is left out, else 512.
+	Length int `yaml:"length" check:"min=0 max=65536"`
 }
 
 // Detector is a detector that takes what the model takes, and gives each row a score: above a threshold the input is refused.
@@ -164,6 +176,10 @@ type Data struct {
 	File string `yaml:"file" check:"required"`
 	// Label is the column or array with the label.
 	Label string `yaml:"label"`
+	// Text is the column with the texts, of data of texts.
+	Text string `yaml:"text" json:",omitempty"`
+	// Substitutions are what an attacker may put in the place of a word.
+	Substitutions *Substitutions `yaml:"substitutions" json:",omitempty"`
 	// Labels is a file of labels beside the data (IDX or NPY).
 	Labels string `yaml:"labels"`
 	// Role says what the data are used for; test if it is left out.
@@ -180,6 +196,22 @@ type Data struct {
 	Supplier string `yaml:"supplier"`
 	// Signature says who vouches for the data.
 	Signature *Signature `yaml:"signature"`
+}
+
+// Substitutions are the words that may stand for others without changing what a text says, and how words may be misspelt.
+type Substitutions struct {
+	// Synonyms is a file with a line "word: one, another" for each word, or a JSON object of lists.
+	Synonyms string `yaml:"synonyms"`
+	// Embeddings is a file of words' vectors in GloVe's text form: words that are near are synonyms too.
+	Embeddings string `yaml:"embeddings"`
+	// Cosine is the least cosine of near vectors; 0.7 if it is left out.
+	Cosine float64 `yaml:"cosine" check:"above=0 max=1"`
+	// Neighbours is how many near vectors a word has at most; 10 if it is left out.
+	Neighbours int `yaml:"neighbours" check:"min=1 max=1000"`
+	// Edits is by how many characters a word may be misspelt.
+	Edits int `yaml:"edits" check:"min=0 max=8"`
+	// Protect is a file of words that stay, one a line.
+	Protect string `yaml:"protect"`
 }
 
 // Schema is a schema in a file of its own, or written in place.
@@ -202,8 +234,25 @@ type Solution struct {
 	Model string `yaml:"model"`
 	// Without is the model without the solution: what the solution changes is measured against it.
 	Without string `yaml:"without"`
+	// Inspection is how training data are looked through for planted records, where that is the solution.
+	Inspection *Inspection `yaml:"inspection" json:",omitempty"`
 	// Description says what the solution is, for readers of the report.
 	Description string `yaml:"description"`
+}
+
+// Inspection is how training data are looked through for planted records, as assay inspect-data does: models are trained on them,
+// and detectors look at what these make of each record. It is calibrated on the data of the goal, which are known to be clean.
+type Inspection struct {
+	// Data are the training data.
+	Data string `yaml:"data" check:"required"`
+	// Detectors are those that look; all if it is left out.
+	Detectors []string `yaml:"detectors" check:"name"`
+	// FPR is the part of clean records that may be suspected; 0.01 if it is left out.
+	FPR float64 `yaml:"fpr" check:"above=0 below=1"`
+	// Network is what is trained to look at: logistic, mlp or cnn; mlp if it is left out.
+	Network string `yaml:"network" check:"name"`
+	// Epochs is how often each training goes through the data; 10 if it is left out.
+	Epochs int `yaml:"epochs" check:"min=1 max=100000"`
 }
 
 // Goal is a goal of the catalogue that a solution is held to. What it does not say
@@ -241,6 +290,16 @@ type Attacker struct {
 	Groups *int `yaml:"groups" check:"min=0 max=65536"`
 	// Queries is how often the model may be asked for each input.
 	Queries *int64 `yaml:"queries" check:"min=1 max=1000000000"`
+	// Poison is what is planted into training data.
+	Poison *Poison `yaml:"poison" json:",omitempty"`
+}
+
+// Poison replaces parts of what an attacker plants into training data.
+type Poison struct {
+	// Families are kinds of poison, by their names in assay plant.
+	Families []string `yaml:"families" check:"name"`
+	// Share is the planted records as a part of all.
+	Share *float64 `yaml:"share" check:"above=0 max=0.5"`
 }
 
 // Criterion replaces parts of the criterion that the catalogue sets for a goal. What is

@@ -42,6 +42,8 @@ const (
 	L2   Norm = "L2"
 	L1   Norm = "L1"
 	L0   Norm = "L0" // how many features change, of an image how many pixels
+
+	Words Norm = "words" // the share of a text's words that change
 )
 
 // Unit is what the size of a perturbation counts in.
@@ -59,7 +61,8 @@ func Sets() strict.Sets {
 	sets := strict.Sets{}
 	add(sets, Public, Partners, Internal)
 	add(sets, Test, Training, Validation, Reference)
-	add(sets, Linf, L2, L1, L0)
+	add(sets, Logistic, MLP, CNN)
+	add(sets, Linf, L2, L1, L0, Words)
 	add(sets, dataset.Increasing, dataset.Decreasing)
 	add(sets, Raw, Share, Std)
 	add(sets, assay.Vulnerabilities()...)

@@ -90,6 +90,19 @@ func New(ctx context.Context, m *onnx.Model, t tokenizer.Tokenizer, o Options) (
 	return c, nil
 }
 
+// Pair makes two classifiers of a model: one to be asked about many texts, and one that confirms, on one thread and without optimisation.
+func Pair(ctx context.Context, m *onnx.Model, t tokenizer.Tokenizer, o Options) (many, one *Classifier, err error) {
+	if many, err = New(ctx, m, t, o); err != nil {
+		return nil, nil, err
+	}
+	o.Threads, o.Optimization = 1, ort.OptimizeOff
+	if one, err = New(ctx, m, t, o); err != nil {
+		_ = many.Close()
+		return nil, nil, fmt.Errorf("without optimisation: %w", err)
+	}
+	return many, one, nil
+}
+
 // takeInputs finds out what the inputs take.
 func (c *Classifier) takeInputs(g *onnx.Graph, o Options) error {
 	c.length = cmp.Or(o.Length, c.tokenizer.Length(), defaultLength)

@@ -166,15 +166,7 @@ func (f *feeder) epoch(ctx context.Context, epoch int) <-chan *Batch {
 			case <-ctx.Done():
 				return
 			}
-			b.Epoch, b.Step, b.seed = epoch, step, f.seed
-			b.fill(f.data, order[:n], f.mean)
-			if a.active() {
-				width := f.data.width()
-				for i, index := range order[:n] {
-					a.source.Seed(seeds(f.seed, purposeAugment, uint64(epoch), uint64(index)))
-					a.apply(b.X[i*width : (i+1)*width])
-				}
-			}
+			f.load(b, a, order[:n], epoch, step)
 			order = order[n:]
 			select {
 			case ready <- b:
@@ -185,6 +177,20 @@ func (f *feeder) epoch(ctx context.Context, epoch int) <-chan *Batch {
 		}
 	}()
 	return ready
+}
+
+// load puts examples into a batch, augmented.
+func (f *feeder) load(b *Batch, a *augmenter, indices []int, epoch, step int) {
+	b.Epoch, b.Step, b.seed = epoch, step, f.seed
+	b.fill(f.data, indices, f.mean)
+	if !a.active() {
+		return
+	}
+	width := f.data.width()
+	for i, index := range indices {
+		a.source.Seed(seeds(f.seed, purposeAugment, uint64(epoch), uint64(index)))
+		a.apply(b.X[i*width : (i+1)*width])
+	}
 }
 
 // done gives a batch's memory back.

@@ -198,7 +198,8 @@ func fingerprint(m *onnx.Model, d *Data, o *Options) (string, error) {
 		Seed          uint64
 		Patience      int
 		Recipe        string `json:",omitempty"`
-	}{o.Output, o.Epochs, o.Batch, o.Optimizer, o.Schedule, o.Augment, o.Frozen, o.Seed, o.Patience, o.Recipe})
+		Private       string `json:",omitempty"`
+	}{o.Output, o.Epochs, o.Batch, o.Optimizer, o.Schedule, o.Augment, o.Frozen, o.Seed, o.Patience, o.Recipe, o.Private.identity()})
 	if err != nil {
 		return "", err
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"assay/internal/dataset"
+	"assay/onnx"
 )
 
 // Data are the examples that a model is trained on. It is not changed.
@@ -20,6 +21,27 @@ type Data struct {
 // FromDataset gives the records of a dataset and their classes, over its memory.
 func FromDataset(d *dataset.Dataset) *Data {
 	return &Data{X: d.X, Shape: d.Schema.RecordShape(), Classes: d.Y}
+}
+
+// ForModel gives the records of a dataset as a model takes them: those of images, too, in a row where it takes rows. Images
+// that it takes in another arrangement are an error.
+func ForModel(m *onnx.Model, d *dataset.Dataset) (*Data, error) {
+	data := FromDataset(d)
+	free := m.Graph.FreeInputs()
+	if len(free) != 1 {
+		return nil, fmt.Errorf("the model has %d inputs, and only models with one can be trained", len(free))
+	}
+	shape := free[0].Type.Shape
+	if len(shape) == 2 {
+		data.Shape = []int{d.Schema.Width()}
+		return data, nil
+	}
+	for i, size := range shape[min(1, len(shape)):] {
+		if len(data.Shape) != len(shape)-1 || size.Known() && size.Size != int64(data.Shape[i]) {
+			return nil, fmt.Errorf("the records have the shape %v, and the model takes %s: give data in its shape, or a model that takes that of the data", data.Shape, free[0].Type)
+		}
+	}
+	return data, nil
 }
 
 // Len is the number of examples.

@@ -43,11 +43,11 @@ func (m *meter) add(b *Batch) bool {
 }
 
 // tell reports a step that has been done.
-func (m *meter) tell(b *Batch) {
+func (m *meter) tell(step int) {
 	if m.options.Progress == nil {
 		return
 	}
-	m.last.Step, m.last.Score = b.Step+1, m.score()
+	m.last.Step, m.last.Score = step+1, m.score()
 	m.last.Spent, m.last.Runtime = m.options.Now().Sub(m.started), m.runtime
 	if spent := m.last.Spent.Seconds(); spent > 0 {
 		m.last.Rate = float64(m.seen) / spent

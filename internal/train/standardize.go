@@ -16,21 +16,27 @@ func Standardize(m *onnx.Model, d *Data) (*onnx.Model, error) {
 	if err := d.check(); err != nil {
 		return nil, err
 	}
+	mean, deviation := d.moments()
+	return shifted(m, d.Shape, mean, deviation)
+}
+
+// shifted gives a model that takes x and hands (x-mean)/deviation on to the one given. There is one of both for each
+// channel of images or for each number of examples of a shape.
+func shifted(m *onnx.Model, each []int, mean, deviation []float64) (*onnx.Model, error) {
 	free := m.Graph.FreeInputs()
 	if len(free) != 1 || free[0].Type.Elem != onnx.Float32 && free[0].Type.Elem != onnx.Float64 {
 		return nil, fmt.Errorf("inputs can be standardized for models with one input of float32 or float64, and this one takes %v", free)
 	}
 	input := free[0]
-	if len(input.Type.Shape) != len(d.Shape)+1 {
-		return nil, fmt.Errorf("the model's input %q is %s, and the examples have the shape %v", input.Name, input.Type, d.Shape)
+	if len(input.Type.Shape) != len(each)+1 {
+		return nil, fmt.Errorf("the model's input %q is %s, and the examples have the shape %v", input.Name, input.Type, each)
 	}
-	mean, deviation := d.moments()
 	shape := []int64{int64(len(mean))}
-	for range len(d.Shape) - 1 {
+	for range len(each) - 1 {
 		shape = append(shape, 1)
 	}
-	if len(mean) != d.Shape[0] {
-		shape = sizes(d.Shape)
+	if len(mean) != each[0] {
+		shape = sizes(each)
 	}
 	m = m.Clone()
 	b := onnx.Extend(m.Graph)

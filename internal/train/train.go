@@ -45,6 +45,8 @@ type Options struct {
 	Recipe  string
 	Pair    *Pair // a loss that also sees the examples as they were before; nil for Loss
 
+	Private *Private // train by DP-SGD; nil for without
+
 	// Progress is told of each step and each epoch's end. It must not take long.
 	Progress func(Progress)
 
@@ -130,6 +132,12 @@ func (t *training) rescued(err error) (*Result, error) {
 	return r, err
 }
 
+// The usual values of what decides how many steps there are.
+const (
+	usualEpochs = 10
+	usualBatch  = 64
+)
+
 // complete checks the options and fills in the usual values.
 func (o *Options) complete(d *Data) (err error) {
 	if err := d.check(); err != nil {
@@ -147,7 +155,7 @@ func (o *Options) complete(d *Data) (err error) {
 		least int
 		what  string
 	}{
-		{&o.Epochs, 10, 1, "epochs"}, {&o.Batch, 64, 1, "examples in a batch"},
+		{&o.Epochs, usualEpochs, 1, "epochs"}, {&o.Batch, usualBatch, 1, "examples in a batch"},
 		{&o.Threads, runtime.GOMAXPROCS(0), 1, "threads"}, {&o.Patience, 0, 0, "epochs of patience"},
 	} {
 		if *v.value == 0 {
@@ -158,6 +166,9 @@ func (o *Options) complete(d *Data) (err error) {
 		}
 	}
 	if err := o.Pair.check(d, o); err != nil {
+		return err
+	}
+	if err := o.Private.check(d, o); err != nil {
 		return err
 	}
 	if o.Optimizer, err = o.Optimizer.complete(); err != nil {

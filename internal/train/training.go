@@ -2,11 +2,13 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 
 	"assay/internal/model/ort"
+	"assay/internal/privacy"
 	"assay/onnx"
 )
 
@@ -29,10 +31,11 @@ type training struct {
 	plan      *plan
 	memory    *memory
 	state     *state
-	graph     *onnx.Model // of the steps
-	steps     *runner     // nil until an epoch begins, where its graph is the epoch's own
-	slopes    *runner     // gradients with respect to the input; nil until somebody asks
-	evaluator *evaluator  // of the validation's examples, or nil
+	graph     *onnx.Model   // of the steps
+	steps     *runner       // nil until an epoch begins, where its graph is the epoch's own
+	slopes    *runner       // gradients with respect to the input; nil until somebody asks
+	private   *privateSteps // in place of steps; nil until an epoch begins, and without DP-SGD
+	evaluator *evaluator    // of the validation's examples, or nil
 	feeder    *feeder
 	meter     *meter
 
@@ -56,7 +59,7 @@ func newTraining(m *onnx.Model, d *Data, o *Options) (*training, error) {
 	if err := p.takeParameters(o.Frozen); err != nil {
 		return nil, err
 	}
-	if err := p.checkPairs(o); err != nil {
+	if err := errors.Join(p.checkPairs(o), p.checkPrivate(o)); err != nil {
 		return nil, err
 	}
 	if p.batch > d.Len() {
@@ -96,6 +99,9 @@ func (t *training) close() {
 	if t.slopes != nil {
 		t.slopes.close()
 	}
+	if t.private != nil {
+		t.private.close()
+	}
 	if t.evaluator != nil {
 		t.evaluator.close()
 	}
@@ -103,6 +109,26 @@ func (t *training) close() {
 
 // runEpoch goes once through the data, and measures the model then.
 func (t *training) runEpoch(ctx context.Context) error {
+	t.meter.begin(t.epoch)
+	steps := t.publicEpoch
+	if t.Private != nil {
+		steps = t.privateEpoch
+	}
+	if err := steps(ctx); err != nil {
+		return err
+	}
+	e := Epoch{Training: t.meter.score()}
+	if err := t.validate(ctx, &e); err != nil {
+		return err
+	}
+	t.history = append(t.history, e)
+	t.meter.end(e)
+	t.epoch++
+	return nil
+}
+
+// publicEpoch does the steps of an epoch, without DP-SGD.
+func (t *training) publicEpoch(ctx context.Context) error {
 	if err := t.prepare(); err != nil {
 		return err
 	}
@@ -114,7 +140,6 @@ func (t *training) runEpoch(ctx context.Context) error {
 			t.feeder.done(b)
 		}
 	}()
-	t.meter.begin(t.epoch)
 	for b := range batches {
 		err := t.step(ctx, b)
 		t.feeder.done(b)
@@ -125,13 +150,6 @@ func (t *training) runEpoch(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	e := Epoch{Training: t.meter.score()}
-	if err := t.validate(ctx, &e); err != nil {
-		return err
-	}
-	t.history = append(t.history, e)
-	t.meter.end(e)
-	t.epoch++
 	return nil
 }
 
@@ -173,15 +191,20 @@ func (t *training) step(ctx context.Context, b *Batch) error {
 	if !t.meter.add(b) || !finite(t.memory.grads) {
 		return &Diverged{Epoch: b.Epoch, Step: b.Step}
 	}
-	if b.Step == 0 {
+	t.follow(b.Step)
+	t.memory.absorb(t.plan.statistics)
+	t.meter.tell(b.Step)
+	return nil
+}
+
+// follow changes the weights by the gradients of a step of the epoch at hand.
+func (t *training) follow(step int) {
+	if step == 0 {
 		t.memory.keep(t.good)
 	}
 	total := t.Epochs * t.feeder.steps()
-	rate := t.Optimizer.Rate * t.Schedule.At(t.epoch*t.feeder.steps()+b.Step, total)
+	rate := t.Optimizer.Rate * t.Schedule.At(t.epoch*t.feeder.steps()+step, total)
 	t.Optimizer.step(t.state, t.memory.weights, t.memory.grads, t.memory.segments, rate)
-	t.memory.absorb(t.plan.statistics)
-	t.meter.tell(b)
-	return nil
 }
 
 // climb puts the gradient of each example's loss with respect to its input into a batch.
@@ -246,6 +269,7 @@ func (t *training) result(v values, epoch int) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	delete(m.Metadata, privacy.Entry) // what was proven of the model as it was given does not hold for this one
 	return &Result{Model: m, History: t.history, Best: epoch, Early: t.early, Weights: len(t.memory.weights), Resumed: t.resumed}, nil
 }
 

@@ -429,6 +429,13 @@ func TestLosses(t *testing.T) {
 			}
 			return math.Log(sum) - own(row)
 		}},
+		{"generalised cross-entropy", GeneralisedCrossEntropy(0.75), func(row int) float64 {
+			sum := 0.0
+			for i := range k {
+				sum += math.Exp(z(row, i))
+			}
+			return (1 - math.Pow(math.Exp(own(row))/sum, 0.75)) / 0.75 // which float32 has exactly
+		}},
 		{"scaled cross-entropy", ScaledCrossEntropy, func(row int) float64 {
 			mean, square, sum := 0.0, 0.0, 0.0
 			for i := range k {

@@ -17,14 +17,20 @@ type count struct {
 	k, n int
 }
 
+// budgetText is what curves are drawn over, and on how many of the units the controls are made.
+type budgetText struct {
+	name  string
+	units int
+}
+
 // plots gives the attack success rate of the units that the model gets right, and the robust accuracy
 // of all, by eps: of the controls' units by the strongest methods, of all units by all. Beside the latter is what is
 // proven of the controls' units, where something is.
-func plots(test *assess.Test, c *evasion.Controls, proven *certified, details []detail) ([]report.Plot, error) {
+func plots(test *assess.Test, over budgetText, c *evasion.Controls, proven *certified, details []detail) ([]report.Plot, error) {
 	at := test.Attacker.Eps
 	var broken, robust []count // of the controls' units
 	if c != nil {
-		units := min(controlUnits, test.Outline.Records)
+		units := min(over.units, test.Outline.Records)
 		robust = append(robust, count{0, c.Units, units})
 		for _, p := range c.Curve {
 			if plotted(p.Eps, at) {
@@ -75,7 +81,7 @@ func plots(test *assess.Test, c *evasion.Controls, proven *certified, details []
 	}
 	out := slices.DeleteFunc([]report.Plot{success, accuracy}, func(p report.Plot) bool { return len(p.Curves) == 0 })
 	for i := range out {
-		out[i].Budget, out[i].At = fmt.Sprintf("eps, %s (%s)", unitText(test.Attacker.Unit), test.Attacker.Norm), &at
+		out[i].Budget, out[i].At = over.name, &at
 	}
 	return out, nil
 }
@@ -104,7 +110,7 @@ func newCurve(name string, counts []count) (report.Curve, error) {
 }
 
 // broken lists the units that methods broke, and which did: that which took the least first.
-func (p *prepared) broken(details []detail) ([]report.Broken, error) {
+func broken(numbers []int64, details []detail) ([]report.Broken, error) {
 	var list []report.Broken
 	for _, d := range details {
 		unit := report.Broken{Distance: distance(d)}
@@ -117,10 +123,10 @@ func (p *prepared) broken(details []detail) ([]report.Broken, error) {
 			continue
 		}
 		index := int(d.Result.Index)
-		if index < 0 || index >= p.records.Len() {
+		if index < 0 || index >= len(numbers) {
 			return nil, fmt.Errorf("unit %d is not in the data: the run folder is damaged", index)
 		}
-		unit.Unit = p.records.Number[index]
+		unit.Unit = numbers[index]
 		list = append(list, unit)
 	}
 	slices.SortStableFunc(list, func(a, b report.Broken) int {

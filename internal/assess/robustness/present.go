@@ -27,10 +27,26 @@ func (t *Tester) Present(ctx context.Context, test *assess.Test, observed []asse
 	if err != nil {
 		return nil, err
 	}
-	r := &report.Test{
-		Attacker: facts(test.Attacker), Methods: slices.Clone(test.Outline.Methods),
-		N: len(observed),
+	proven, err := certificatesOf(controls)
+	if err != nil {
+		return nil, err
 	}
+	r := tally(test, details)
+	r.Attacker = facts(test.Attacker)
+	budget := budgetText{fmt.Sprintf("eps, %s (%s)", unitText(test.Attacker.Unit), test.Attacker.Norm), controlUnits}
+	if r.Plots, err = plots(test, budget, e.Controls, proven, details); err != nil {
+		return nil, err
+	}
+	if r.Broken, err = broken(p.records.Number, details); err != nil {
+		return nil, err
+	}
+	r.Examples, err = p.examples(details)
+	return r, err
+}
+
+// tally counts how methods fared.
+func tally(test *assess.Test, details []detail) *report.Test {
+	r := &report.Test{Methods: slices.Clone(test.Outline.Methods), N: len(details)}
 	for i := range r.Methods {
 		m := &r.Methods[i]
 		m.Successes, m.N, m.Queries = 0, 0, 0
@@ -52,18 +68,7 @@ func (t *Tester) Present(ctx context.Context, test *assess.Test, observed []asse
 			r.Correct++
 		}
 	}
-	proven, err := certificatesOf(controls)
-	if err != nil {
-		return nil, err
-	}
-	if r.Plots, err = plots(test, e.Controls, proven, details); err != nil {
-		return nil, err
-	}
-	if r.Broken, err = p.broken(details); err != nil {
-		return nil, err
-	}
-	r.Examples, err = p.examples(details)
-	return r, err
+	return r
 }
 
 func unitText(unit string) string {
@@ -84,11 +89,15 @@ func facts(a assess.Attacker) []report.Fact {
 	if a.Groups > 0 {
 		list = append(list, report.Fact{Name: "categorical features that may change", Value: fmt.Sprint(a.Groups)})
 	}
+	return append(list, queriesFact(a))
+}
+
+func queriesFact(a assess.Attacker) report.Fact {
 	queries := "any number"
 	if a.Queries > 0 {
 		queries = fmt.Sprintf("%d for each unit and method", a.Queries)
 	}
-	return append(list, report.Fact{Name: "queries", Value: queries})
+	return report.Fact{Name: "queries", Value: queries}
 }
 
 // shownExamples is how many examples a report shows, the nearest first.
@@ -96,28 +105,48 @@ const shownExamples = 6
 
 // examples shows the adversarial examples that changed least.
 func (p *prepared) examples(details []detail) ([]report.Example, error) {
-	found := slices.DeleteFunc(slices.Clone(details), func(d detail) bool { return d.Example == nil })
-	slices.SortStableFunc(found, func(a, b detail) int { return cmp.Compare(distance(a), distance(b)) })
 	var shown []report.Example
-	for _, d := range found[:min(shownExamples, len(found))] {
-		unit := int(d.Result.Index)
-		if unit < 0 || unit >= p.records.Len() || len(d.Example) != 4*len(p.domain.Low) || max(d.Truth, d.Result.Answer) >= len(p.description.Classes) || min(d.Truth, d.Result.Answer) < 0 {
-			return nil, fmt.Errorf("the record of unit %d does not fit the data: the run folder is damaged", unit)
+	for _, d := range leastChanged(details, func(d detail) bool { return d.Example != nil }) {
+		e, err := exampleOf(d, p.records.Number, p.description.Classes)
+		if err != nil {
+			return nil, err
 		}
-		e := report.Example{Unit: p.records.Number[unit], Method: d.Method, Distance: distance(d),
-			Truth: p.description.Classes[d.Truth], Answer: p.description.Classes[d.Result.Answer]}
-		for _, m := range d.Result.Methods {
-			if m.Method == d.Method {
-				e.Queries = int64(m.Queries)
-			}
+		if len(d.Example) != 4*len(p.domain.Low) {
+			return nil, misfit(d)
 		}
-		clean, changed := p.records.Record(unit), p.rows.Record(decode(d.Example))
+		clean, changed := p.records.Record(int(d.Result.Index)), p.rows.Record(decode(d.Example))
 		if err := p.show(&e, clean, changed); err != nil {
 			return nil, err
 		}
 		shown = append(shown, e)
 	}
 	return shown, nil
+}
+
+// leastChanged gives those that are shown.
+func leastChanged(details []detail, has func(detail) bool) []detail {
+	found := slices.DeleteFunc(slices.Clone(details), func(d detail) bool { return !has(d) })
+	slices.SortStableFunc(found, func(a, b detail) int { return cmp.Compare(distance(a), distance(b)) })
+	return found[:min(shownExamples, len(found))]
+}
+
+// exampleOf is what all examples tell. Numbers are those of the records in their source.
+func exampleOf(d detail, numbers []int64, classes []string) (e report.Example, err error) {
+	unit := d.Result.Index
+	if unit < 0 || unit >= int64(len(numbers)) || max(d.Truth, d.Result.Answer) >= len(classes) || min(d.Truth, d.Result.Answer) < 0 {
+		return e, misfit(d)
+	}
+	e = report.Example{Unit: numbers[unit], Method: d.Method, Distance: distance(d), Truth: classes[d.Truth], Answer: classes[d.Result.Answer]}
+	for _, m := range d.Result.Methods {
+		if m.Method == d.Method {
+			e.Queries = int64(m.Queries)
+		}
+	}
+	return e, nil
+}
+
+func misfit(d detail) error {
+	return fmt.Errorf("the record of unit %d does not fit the data: the run folder is damaged", d.Result.Index)
 }
 
 func distance(d detail) float64 {

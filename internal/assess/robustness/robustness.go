@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"assay"
@@ -25,27 +24,19 @@ type Tester struct {
 	system  *system.System // nil where only records are judged
 	library string
 
-	mu    sync.Mutex
-	tests map[string]*prepared // by model, data and attacker
-	data  map[string]*records  // by name and the schema they were read by
+	tests cache[*prepared]
+	data  map[string]*records // by name and the schema they were read by, while a test is made ready
 }
 
 var _ assess.Tester = (*Tester)(nil)
 
 // New makes a tester of a system's models. Library is the ONNX Runtime library; see ort.Load.
 func New(s *system.System, library string) *Tester {
-	return &Tester{system: s, library: library, tests: map[string]*prepared{}, data: map[string]*records{}}
+	return &Tester{system: s, library: library, data: map[string]*records{}}
 }
 
 // Close frees the models.
-func (t *Tester) Close() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, p := range t.tests {
-		p.close()
-	}
-	t.tests = map[string]*prepared{}
-}
+func (t *Tester) Close() { t.tests.close() }
 
 // detail is what is recorded of a unit beside its outcomes: all that the checks and
 // the report need, and the example itself, so that whoever has the model can try it.
@@ -54,6 +45,7 @@ type detail struct {
 	Result  method.Result `json:"result"`
 	Method  string        `json:"method,omitempty"`  // that found the example
 	Example []byte        `json:"example,omitempty"` // the nearest: float32, little-endian, in the model's layout
+	Text    string        `json:"text,omitempty"`    // the nearest, of texts
 }
 
 // Observe attacks units with the whole battery.
@@ -73,8 +65,11 @@ func (t *Tester) Observe(ctx context.Context, test *assess.Test, units []int) ([
 	}
 	observed := make([]assess.Observation, len(units))
 	for i, r := range results {
-		observed[i], err = observation(r, inputs[i].Label)
-		if err != nil {
+		d := detail{Truth: inputs[i].Label, Result: r}
+		if best := nearest(r); best != nil {
+			d.Method, d.Example = best.Method, encode(best.Example)
+		}
+		if observed[i], err = d.observation(); err != nil {
 			return nil, err
 		}
 	}
@@ -83,14 +78,11 @@ func (t *Tester) Observe(ctx context.Context, test *assess.Test, units []int) ([
 
 // observation records a result. The attack-success-rate is about units that the model
 // gets right untouched, the robust accuracy about all.
-func observation(r method.Result, truth int) (assess.Observation, error) {
+func (d detail) observation() (assess.Observation, error) {
+	r := d.Result
 	o := assess.Observation{Unit: int(r.Index), Outcomes: map[string]bool{"robust-accuracy": r.Robust}}
 	if r.Correct {
 		o.Outcomes["attack-success-rate"] = !r.Robust
-	}
-	d := detail{Truth: truth, Result: r}
-	if best := nearest(r); best != nil {
-		d.Method, d.Example = best.Method, encode(best.Example)
 	}
 	text, err := json.Marshal(d)
 	o.Detail = text
@@ -223,15 +215,18 @@ func (t *Tester) Outline(ctx context.Context, test *assess.Test) (*assess.Outlin
 		o.Shard = 1 // what was asked about a unit was paid for, and is kept
 	}
 	for _, m := range p.battery.Methods(target) {
-		d := m.Describe()
-		facts := []report.Fact{}
-		for _, s := range d.Settings {
-			facts = append(facts, report.Fact{Name: s.Name, Value: fmt.Sprintf("%g", s.Value)})
-		}
-		o.Methods = append(o.Methods, report.Method{Name: d.Name, Reference: d.Reference, Settings: facts})
+		o.Methods = append(o.Methods, methodOf(m.Describe()))
 	}
 	o.Seconds, err = p.seconds(ctx, target)
 	return o, err
+}
+
+func methodOf(d method.Description) report.Method {
+	facts := []report.Fact{}
+	for _, s := range d.Settings {
+		facts = append(facts, report.Fact{Name: s.Name, Value: fmt.Sprintf("%g", s.Value)})
+	}
+	return report.Method{Name: d.Name, Reference: d.Reference, Settings: facts}
 }
 
 // seconds estimates the time that a unit takes which nothing breaks: of the battery's

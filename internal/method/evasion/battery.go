@@ -27,6 +27,17 @@ func (e Effort) Double() Effort {
 	return Effort{Steps: 2 * e.Steps, Restarts: 2 * e.Restarts, Queries: 2 * e.Queries, Draws: 2 * e.Draws}
 }
 
+// Within is the effort, or the usual one where there is none, of no more queries and draws than an attacker has; 0 for any number.
+func (e Effort) Within(queries int) Effort {
+	if e == (Effort{}) {
+		e = Usual()
+	}
+	if queries > 0 {
+		e.Queries, e.Draws = min(e.Queries, queries), min(e.Draws, queries)
+	}
+	return e
+}
+
 // Battery is the methods that run together for one attacker, and the controls that tell
 // whether they could have found what they did not find.
 type Battery struct {
@@ -116,16 +127,7 @@ func (b *Battery) access(t method.Target) assay.Access {
 }
 
 // effort is the battery's, no more than the attacker's queries.
-func (b *Battery) effort() Effort {
-	e := b.Effort
-	if e == (Effort{}) {
-		e = Usual()
-	}
-	if most := b.Attacker.Queries; most > 0 {
-		e.Queries, e.Draws = min(e.Queries, most), min(e.Draws, most)
-	}
-	return e
-}
+func (b *Battery) effort() Effort { return b.Effort.Within(b.Attacker.Queries) }
 
 // Methods gives the battery's methods for a target.
 func (b *Battery) Methods(t method.Target) []method.Method {

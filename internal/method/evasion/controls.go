@@ -119,18 +119,23 @@ func (k *controller) drawn(ctx context.Context, inputs []method.Input) (n int, _
 		if err != nil {
 			return 0, err
 		}
-		apart, size := 0.0, 0.0
-		for i, v := range first {
-			if v != second[i] {
-				apart = max(apart, math.Abs(v-second[i])) // of NaN it is NaN
-			}
-			size = max(size, math.Abs(v))
-		}
-		if apart != 0 && !(apart <= repeated*size) {
+		if Apart(first, second) {
 			n++
 		}
 	}
 	return n, nil
+}
+
+// Apart reports whether two answers to one question differ by more than rounding.
+func Apart(first, second []float64) bool {
+	apart, size := 0.0, 0.0
+	for i, v := range first {
+		if v != second[i] {
+			apart = max(apart, math.Abs(v-second[i])) // of NaN it is NaN
+		}
+		size = max(size, math.Abs(v))
+	}
+	return apart != 0 && !(apart <= repeated*size)
 }
 
 // alone gives the scores of one row by itself on the confirming model.
@@ -231,7 +236,7 @@ func bound(d *method.Domain) bool {
 type Known struct {
 	Eps    float64  `json:"eps"`    // that suffices for half of the units
 	Factor float64  `json:"factor"` // by which more a method may need
-	Most   float64  `json:"most"`   // twice what suffices for each of them
+	Most   float64  `json:"most"`   // that suffices for each of them, with room to spare where there is any
 	Exact  []Answer `json:"exact"`  // at Eps
 	Beyond []Answer `json:"beyond"` // at Eps·Factor
 	All    []Answer `json:"all"`    // at Most

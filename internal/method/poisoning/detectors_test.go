@@ -347,6 +347,12 @@ func TestSources(t *testing.T) {
 	if err != nil || !got["b"].Drifted || len(got) != 3 {
 		t.Errorf("%+v, %v", got, err)
 	}
+	for i := range LeastCompared - 1 { // of too few records nothing is said
+		source[i] = "d"
+	}
+	if got, err = (DriftTest{Permutations: 200}).Sources(t.Context(), m, source, rng); err != nil || len(got) != 3 || got["d"] != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
 }
 
 // A model that says class 1 whenever the first number is positive enough, however it is superimposed, keeps a low entropy.
@@ -394,6 +400,20 @@ func TestStrip(t *testing.T) {
 	}
 	if n := under(entropies(inputs(100, 2))); n < 98 {
 		t.Errorf("%d of 100 inputs with the trigger are found", n)
+	}
+
+	// As a detector, among records of which one in ten has the trigger.
+	clean, marked := inputs(180, 0), inputs(20, 2)
+	s.Overlay = Matrix{3, append(clean.Data, marked.Data...)}
+	suspicion, err := s.Suspect(t.Context(), &Records{Labels: make([]int, 200), Classes: 2}, rand.New(rand.NewPCG(2, 2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if most, least := slices.Max(suspicion[:180]), slices.Min(suspicion[180:]); least <= most {
+		t.Errorf("a record with the trigger has the suspicion %g, and one without %g", least, most)
+	}
+	if _, err := s.Suspect(t.Context(), &Records{Labels: make([]int, 10), Classes: 2}, rng); err == nil {
+		t.Error("200 records to superimpose for 10 are no error")
 	}
 	if _, err := Threshold([]float64{1, 2}, 0.01); err == nil {
 		t.Error("two inputs gave a threshold")

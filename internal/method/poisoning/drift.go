@@ -37,8 +37,8 @@ func (d DriftTest) Compare(ctx context.Context, a, b Matrix, rng *rand.Rand) (*D
 	switch {
 	case a.Width != b.Width || a.Width == 0:
 		return nil, fmt.Errorf("batches of %d and %d columns cannot be compared", a.Width, b.Width)
-	case a.Len() < 5 || b.Len() < 5:
-		return nil, fmt.Errorf("batches of %d and %d records are too small to be compared: each needs 5", a.Len(), b.Len())
+	case a.Len() < LeastCompared || b.Len() < LeastCompared:
+		return nil, fmt.Errorf("batches of %d and %d records are too small to be compared: each needs %d", a.Len(), b.Len(), LeastCompared)
 	case !(d.Alpha > 0 && d.Alpha < 1):
 		return nil, fmt.Errorf("the error of a drift test is between 0 and 1, not %g", d.Alpha)
 	}
@@ -63,8 +63,11 @@ func (d DriftTest) Compare(ctx context.Context, a, b Matrix, rng *rand.Rand) (*D
 	return out, nil
 }
 
+// LeastCompared is how many records each of two batches needs to be compared.
+const LeastCompared = 5
+
 // Sources compares the records of each source with those of all others, by name. The error is
-// shared: each source is tested at Alpha over their number.
+// shared: each source is tested at Alpha over their number. One of too few records, or with too few others, is left out.
 func (d DriftTest) Sources(ctx context.Context, m Matrix, source []string, rng *rand.Rand) (map[string]*Drift, error) {
 	if len(source) != m.Len() {
 		return nil, fmt.Errorf("there are %d sources for %d records", len(source), m.Len())
@@ -86,6 +89,9 @@ func (d DriftTest) Sources(ctx context.Context, m Matrix, source []string, rng *
 				to = &own
 			}
 			to.Data = append(to.Data, m.Row(i)...)
+		}
+		if min(own.Len(), others.Len()) < LeastCompared {
+			continue
 		}
 		found, err := d.Compare(ctx, own, others, rng)
 		if err != nil {

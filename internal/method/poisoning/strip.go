@@ -47,6 +47,24 @@ func (s Strip) Entropy(ctx context.Context, inputs Matrix, rng *rand.Rand) ([]fl
 	return out, nil
 }
 
+// Describe tells what STRIP is as a detector of records.
+func (Strip) Describe() Description {
+	return Description{Name: "strip", Needs: []Need{Inputs}, Reference: "Gao et al. 2019, arXiv:1902.06531, section 4"}
+}
+
+// Suspect superimposes the records, which are Overlay here, as the model takes them, with some of each other: one that keeps its answer
+// is suspicious. The model must have learnt the trigger, so it finds what that was, not records of which nobody learnt.
+func (s Strip) Suspect(ctx context.Context, r *Records, rng *rand.Rand) ([]float64, error) {
+	if s.Overlay.Len() != len(r.Labels) {
+		return nil, fmt.Errorf("STRIP has %d records to superimpose, and there are %d", s.Overlay.Len(), len(r.Labels))
+	}
+	out, err := s.Entropy(ctx, s.Overlay, rng)
+	for i := range out {
+		out[i] = -out[i]
+	}
+	return out, err
+}
+
 // Threshold gives the entropy below which an input is taken to have a trigger, so that a further clean input is with
 // a probability of at most fpr: an order statistic of clean inputs' entropies, with no assumption on their
 // distribution, where the paper assumes a normal one.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"assay/internal/method"
 )
 
 // Budget is what an attacker may do to a text.
@@ -16,6 +18,9 @@ type Budget struct {
 	Protect  []string  // words that stay, in any case
 	protect  stringSet // the same
 }
+
+// Words measures a change by the share of a text's words that are not as they were.
+const Words method.Norm = "words"
 
 type stringSet map[string]bool
 
@@ -46,6 +51,14 @@ type Space struct {
 	budget *Budget
 	clean  Text
 	most   int // words that may change
+}
+
+// NewSpace gives where an attacker with a budget may take a text.
+func NewSpace(b Budget, text string) (*Space, error) {
+	if err := b.validate(); err != nil {
+		return nil, err
+	}
+	return newSpace(&b, text), nil
 }
 
 func newSpace(b *Budget, text string) *Space {

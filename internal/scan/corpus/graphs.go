@@ -65,6 +65,21 @@ func ONNX() []Case {
 	} {
 		add(scan.Clean, "", name, data)
 	}
+	vectors := func(values []byte) []byte { return field(5, text(1, "support_vectors"), field(7, values)) }
+	compares := func(inputs ...[]byte) []byte {
+		return onnxNode("CDist", "com.microsoft", append(inputs, text(2, "distances"))...)
+	}
+	for name, data := range map[string][]byte{
+		"linear machine": onnxModel(onnxNode("SVMClassifier", "ai.onnx.ml", vectors(nil))), "distances of two inputs": onnxModel(append(compares(text(1, "y")), onnxTensor(floats(4), 2, 2)...)),
+	} {
+		add(scan.Clean, "", name, data)
+	}
+	for name, data := range map[string][]byte{
+		"support vectors": onnxModel(onnxNode("SVMClassifier", "ai.onnx.ml", vectors(floats(6)))), "support vectors of a regression": onnxModel(onnxNode("SVMRegressor", "ai.onnx.ml", vectors(floats(6)))),
+		"nearest neighbours": onnxModel(append(compares(text(1, "w")), onnxTensor(floats(4), 2, 2)...)),
+	} {
+		add(scan.Found, "onnx-records", name, data)
+	}
 	for _, location := range []string{"/etc/passwd", "../../secret.bin", `..\..\secret.bin`, `C:\secret.bin`, "a/../../b", "file:///etc/passwd", ".."} {
 		add(scan.Found, "onnx-external", "external "+location, onnxModel(append(onnxExternal(location), relu...)))
 	}

@@ -49,6 +49,30 @@ func Pickles() []Case {
 	for _, s := range harmlessPickles() {
 		out = append(out, Case{"pickle/harmless/" + s.name, s.data, scan.Clean, "", false})
 	}
+	for _, s := range keepingPickles() {
+		out = append(out, Case{"pickle/records/" + s.name, s.data, scan.Found, "pickle-records", false})
+	}
+	return out
+}
+
+// keepingPickles are estimators that keep records that they were trained on, as scikit-learn has them.
+func keepingPickles() []sample {
+	var out []sample
+	for _, e := range [][3]string{
+		{"sklearn.neighbors._classification", "KNeighborsClassifier", "_fit_X"}, {"sklearn.svm._classes", "SVC", "support_vectors_"},
+		{"sklearn.gaussian_process._gpr", "GaussianProcessRegressor", "X_train_"}, {"sklearn.kernel_ridge", "KernelRidge", "X_fit_"},
+	} {
+		for proto := range 6 {
+			p := NewStream(proto)
+			p.Object(e[0], e[1], func() {
+				for i := range 12 { // the name stands behind more attributes than are kept
+					p.Text(fmt.Sprint("attribute", i)).Int(i)
+				}
+				p.Text(e[2]).Array("numpy.core", 4)
+			})
+			out = append(out, sample{fmt.Sprintf("%s/%d", e[1], proto), p.Stop()})
+		}
+	}
 	return out
 }
 

@@ -29,6 +29,7 @@ func (Scanner) Describe() scan.Description {
 		{ID: "onnx-domain", Title: "An operator of a domain that is not known needs a library"},
 		{ID: "onnx-function", Title: "A function takes the place of one of ONNX's own operators"},
 		{ID: "onnx-tensor", Title: "A tensor's bytes are not as many as its shape needs"},
+		{ID: "onnx-records", Title: "The model holds records that it was trained on"},
 		{ID: "onnx-unknown", Title: "The file has a field that the format does not have"},
 	}, secret.Rules("onnx")...)}
 }
@@ -88,6 +89,7 @@ func (Scanner) Scan(ctx context.Context, f *scan.File, r *scan.Report) error {
 	if err == nil {
 		err = w.message("model", model)
 	}
+	w.compared()
 	return err
 }
 
@@ -95,6 +97,7 @@ type walk struct {
 	file   *scan.File
 	report *scan.Report
 	local  map[string]bool // domains and names of the model's own functions
+	tables
 }
 
 // tell reports, the same rule with the same subject only once.
@@ -197,6 +200,9 @@ func (w *walk) node(m wire.Message) error {
 	if err != nil || w.local[domain+"\x00"+op] {
 		return err
 	}
+	if err := w.records(op, domain, m); err != nil {
+		return err
+	}
 	switch {
 	case strings.HasPrefix(op, "PyOp") || strings.HasPrefix(op, "PyCustomOp") || strings.HasPrefix(op, "PythonOp"):
 		w.tell("onnx-operator", domain+"."+op, scan.High, m.Offset(), fmt.Sprintf("The operator %s of domain %q calls Python code of the program that loads the model, by a name that the model gives.", op, domain), "Do not load it; export the model with ONNX's own operators.")
@@ -259,6 +265,7 @@ func (w *walk) tensor(m wire.Message) error {
 	if err != nil {
 		return err
 	}
+	w.hold(name, elements)
 	if outside {
 		w.external(where, name, m.Offset(), needed(kind, elements, possible))
 	}

@@ -205,6 +205,9 @@ func (in *input) note(k kind, b []byte, at int64) value {
 	if len(b) >= 2 && b[0] == '_' && b[1] == '_' || k != text && k != blob && (bytes.IndexByte(b, '\\') >= 0 || bytes.Contains(b, []byte("__"))) {
 		flag = dunder
 	}
+	if keepsRecords(b) {
+		flag |= stored
+	}
 	if in.at == nil {
 		if len(in.arena)+len(b) > maxArena {
 			return make1(opaque, 0) | flag

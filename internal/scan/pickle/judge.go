@@ -267,6 +267,7 @@ func (j *judge) state(target, state value) error {
 	if n.callee.kind() != global {
 		return nil
 	}
+	j.records(j.imported(n.callee), state)
 	if e := j.imported(n.callee).entry; e.state != nil {
 		return e.state(j, target, state)
 	}

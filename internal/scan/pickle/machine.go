@@ -166,6 +166,9 @@ func (m *machine) container(k kind, items []value, most int) value {
 		if k == tuple && (v.kind() == dict || v.kind() == tuple) && m.heap.node(v).flags&dunderKey != 0 || k == dict && i%2 == 0 && v&dunder != 0 {
 			n.flags |= dunderKey
 		}
+		if k == dict && i%2 == 0 && v&stored != 0 {
+			n.flags |= storedKey
+		}
 	}
 	m.heap.keep(&n, items, most)
 	return m.heap.add(n)
@@ -184,6 +187,9 @@ func (m *machine) extend(target value, items []value, op string) {
 		for i, v := range items {
 			if v&dunder != 0 && i%2 == 0 && target.kind() == dict {
 				n.flags |= dunderKey
+			}
+			if v&stored != 0 && i%2 == 0 && target.kind() == dict {
+				n.flags |= storedKey
 			}
 			if v.kind() == global {
 				m.judge.handed(v)

@@ -41,6 +41,7 @@ var rules = []scan.Rule{
 	{ID: "pickle-unknown-import", Title: "It refers to something that is not known to be harmless"},
 	{ID: "pickle-extension", Title: "It uses the extension registry of the program"},
 	{ID: "pickle-persistent-id", Title: "It asks the program for an object"},
+	{ID: "pickle-records", Title: "It holds records that the model was trained on"},
 	{ID: "pickle-ambiguous", Title: "Programs read it differently"},
 	{ID: "pickle-broken", Title: "It is broken"},
 }

@@ -32,6 +32,7 @@ const (
 	payloadBits = 56
 	payloadMask = 1<<payloadBits - 1
 	dunder      = value(1) << 62 // of texts: it begins with two underscores, or may
+	stored      = value(1) << 63 // of texts: it is a name under which an estimator keeps records that it was trained on
 )
 
 func make1(k kind, payload uint64) value { return value(k)<<payloadBits | value(payload&payloadMask) }
@@ -71,6 +72,7 @@ const (
 	dunderKey uint8 = 1 << iota // of a dict, or a tuple with one: a key begins with two underscores
 	built                       // of an object: a state was set
 	unsafe                      // of an object: it is not known to be harmless
+	storedKey                   // of a dict: a key is a name of stored records
 )
 
 // store is a slice in parts that never move, so that it grows without a copy of it all.

@@ -80,16 +80,22 @@ func Train(ctx context.Context, d *dataset.Dataset, k int, learn Learner, progre
 	if err != nil {
 		return nil, err
 	}
-	models := make([]*onnx.Model, k)
+	return TrainParts(ctx, d, parts, learn, progress)
+}
+
+// TrainParts is Train for parts that are known, such as those of a [Spread].
+func TrainParts(ctx context.Context, d *dataset.Dataset, parts [][]int, learn Learner, progress func(done, of int)) ([]*onnx.Model, error) {
+	models := make([]*onnx.Model, len(parts))
 	for i, part := range parts {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		var err error
 		if models[i], err = learn(ctx, i, d.Select(part)); err != nil {
 			return nil, fmt.Errorf("partition %d, of %d records: %w", i+1, len(part), err)
 		}
 		if progress != nil {
-			progress(i+1, k)
+			progress(i+1, len(parts))
 		}
 	}
 	return models, nil

@@ -153,7 +153,13 @@ func merged(t *testing.T, d *dataset.Dataset, k int, learn dpa.Learner) *ort.Cla
 	if err != nil {
 		t.Fatal(err)
 	}
-	members := make([]*rewrite.Classifier, k)
+	return joined(t, models)
+}
+
+// joined merges and opens.
+func joined(t *testing.T, models []*onnx.Model) *ort.Classifier {
+	t.Helper()
+	members := make([]*rewrite.Classifier, len(models))
 	for i, m := range models {
 		members[i] = solutiontest.Classifier(t, m)
 	}

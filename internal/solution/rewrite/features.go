@@ -44,3 +44,14 @@ func FeaturesOf(ctx context.Context, c *Classifier, layer string, rows []float32
 	features, err = Run(ctx, m, rows, o)
 	return features, d, err
 }
+
+// LogitsOf gives the logits of rows, one for each class, one row after the other.
+func LogitsOf(ctx context.Context, c *Classifier, rows []float32, o ort.Options) ([]float32, error) {
+	b := c.Begin()
+	logits, _ := b.Call(c, b.Input)
+	m, err := b.Measure(logits)
+	if err != nil {
+		return nil, err
+	}
+	return Run(ctx, m, rows, o)
+}

@@ -74,6 +74,22 @@ func BackdoorSuccess(ctx context.Context, m model.Classifier, p *Planted, test *
 	return s, err
 }
 
+// Right tells which records of a test a model gives their class.
+func Right(ctx context.Context, m model.Classifier, test *dataset.Dataset) ([]bool, error) {
+	if test.Y == nil {
+		return nil, errors.New("the records to test on have no labels")
+	}
+	scores, err := scoresOf(ctx, m, test)
+	if err != nil {
+		return nil, err
+	}
+	right := make([]bool, len(scores))
+	for i, of := range scores {
+		right[i] = best(of) == int(test.Y[i])
+	}
+	return right, nil
+}
+
 // best is the class with the greatest score, the first of equals.
 func best(scores []float64) int {
 	at := 0

@@ -17,6 +17,7 @@ type Weights struct {
 	Values [][]float32
 	graph  *graph
 	first  *program
+	second *program
 }
 
 // NewWeights opens the weights of a model that gives logits.
@@ -36,7 +37,33 @@ func NewWeights(m *onnx.Model) (*Weights, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Weights{names, shapes, values, g, p}, nil
+	return &Weights{Names: names, Shapes: shapes, Values: values, graph: g, first: p}, nil
+}
+
+// Twice has the weights know the gradient of their gradients too, as Back gives it.
+func (w *Weights) Twice(m *onnx.Model) error {
+	g, err := open(m, true)
+	if err != nil {
+		return err
+	}
+	if err := g.weightGradients(true); err != nil {
+		return err
+	}
+	w.second, err = g.program()
+	return err
+}
+
+// Back gives the gradient by the rows of Σ directions·gradients, the gradients being those of the sum of the rows'
+// cross-entropy by each of the weights: how a function of these gradients changes with the rows, where directions are its
+// derivatives by them. Twice comes before it.
+func (w *Weights) Back(ctx context.Context, rows []float32, labels []int64, directions [][]float32) ([]float32, error) {
+	in := []*ort.Tensor{ort.NewTensor(rows, w.graph.rowShape(len(labels))...)}
+	in = append(append(in, w.graph.leafTensors(w.Values)...), ort.NewTensor(labels))
+	out, err := w.second.run(ctx, append(in, w.graph.leafTensors(directions)...)...)
+	if err != nil {
+		return nil, err
+	}
+	return ort.Data[float32](out[0]), nil
 }
 
 // Slopes gives the mean cross-entropy of rows in the model's layout, and its gradient by each of the weights.
@@ -74,4 +101,9 @@ func (w *Weights) In(m *onnx.Model) (*onnx.Model, error) {
 }
 
 // Close frees what the weights hold.
-func (w *Weights) Close() { w.first.close() }
+func (w *Weights) Close() {
+	w.first.close()
+	if w.second != nil {
+		w.second.close()
+	}
+}

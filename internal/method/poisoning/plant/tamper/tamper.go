@@ -101,9 +101,9 @@ func (f FineTune) Tamper(ctx context.Context, m *onnx.Model, d *dataset.Dataset,
 	if p.Count() == 0 {
 		return finish(m, m.Clone(), p)
 	}
-	data := train.FromDataset(p.Dataset)
-	if free := m.Graph.FreeInputs(); len(free) == 1 && len(free[0].Type.Shape) == 2 {
-		data.Shape = []int{d.Schema.Width()} // of images, too, the model takes the values in a row
+	data, err := train.ForModel(m, p.Dataset)
+	if err != nil {
+		return nil, err
 	}
 	t := f.Train
 	t.Epochs, t.Seed = f.Epochs, o.Seed
