@@ -50,7 +50,7 @@ func execute(ctx context.Context, args []string, u *ui) (err error) {
 	root.SetOut(u.streams.Out)
 	root.SetErr(u.streams.Err)
 	root.AddCommand(initCommand(u), planCommand(u), assessCommand(u), verifyCommand(u), rerunCommand(u), reportCommand(u), explainCommand(u), catalogCommand(u),
-		attackCommand(u), extractCommand(u), plantCommand(u), inspectCommand(u), inspectModelCommand(u), repairCommand(u), auditPrivacyCommand(u), trainCommand(u), retrainCommand(u), hardenCommand(u), gateCommand(u), gradientCommand(u),
+		attackCommand(u), extractCommand(u), plantCommand(u), inspectCommand(u), inspectModelCommand(u), repairCommand(u), auditPrivacyCommand(u), trainCommand(u), retrainCommand(u), hardenCommand(u), gateCommand(u), gradientCommand(u), proveCommand(u),
 		scanCommand(u), signCommand(u), verifyModelCommand(u), manifestCommand(u), pinCommand(u), convertCommand(u), bomCommand(u), versionCommand(u))
 	running := false
 	watch(root, func() { running = true })

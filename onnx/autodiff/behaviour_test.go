@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"assay/internal/float64eval"
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/internal/float64eval"
 )
 
 // graphOf starts a graph over a vector x of two numbers.

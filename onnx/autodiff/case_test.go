@@ -9,9 +9,9 @@ import (
 	"slices"
 	"testing"
 
+	"assay/internal/float64eval"
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/internal/float64eval"
 )
 
 // operatorCase is one use of an operator. Inputs x, y, … are of the given shapes and

@@ -16,10 +16,10 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"assay/internal/float64eval"
 	"assay/internal/model/ort"
 	"assay/internal/realdata"
 	"assay/onnx"
-	"assay/onnx/internal/float64eval"
 )
 
 // TestConformanceGradients checks, on each of ONNX's own backend cases whose

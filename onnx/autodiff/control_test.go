@@ -6,9 +6,9 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"assay/internal/float64eval"
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/internal/float64eval"
 )
 
 // normal is a weight or input of normally distributed numbers.

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"assay/internal/float64eval"
 	"assay/internal/model/ort"
-	"assay/onnx/internal/float64eval"
 )
 
 // point evaluates the weighted sums of a model's outputs around one point.

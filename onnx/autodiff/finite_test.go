@@ -8,9 +8,9 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"assay/internal/float64eval"
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/internal/float64eval"
 )
 
 // The check of a gradient: what Pullback gives is compared with central differences

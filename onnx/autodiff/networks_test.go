@@ -5,9 +5,9 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"assay/internal/float64eval"
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/internal/float64eval"
 )
 
 // TestNetworks checks, for whole networks, the gradient of the loss with respect to

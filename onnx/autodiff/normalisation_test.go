@@ -7,9 +7,9 @@ import (
 	"slices"
 	"testing"
 
+	"assay/internal/float64eval"
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/internal/float64eval"
 )
 
 // formed is one node at random inputs, whose shapes the model states or not.

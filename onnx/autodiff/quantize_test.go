@@ -7,9 +7,9 @@ import (
 	"slices"
 	"testing"
 
+	"assay/internal/float64eval"
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/internal/float64eval"
 )
 
 // built is a model under test: build gives its output from an input x.

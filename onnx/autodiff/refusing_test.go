@@ -6,9 +6,9 @@ import (
 	"slices"
 	"testing"
 
+	"assay/internal/float64eval"
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/internal/float64eval"
 )
 
 // The label and the refusal stand together in every loss. In the last example the refusal is ahead of all, and in the

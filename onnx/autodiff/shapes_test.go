@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"assay/internal/float64eval"
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/internal/float64eval"
 )
 
 // shapeRow is an operator with attributes, to be checked on random shapes.

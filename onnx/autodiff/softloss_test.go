@@ -4,9 +4,9 @@ import (
 	"math"
 	"testing"
 
+	"assay/internal/float64eval"
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/internal/float64eval"
 )
 
 func TestSoftCrossEntropy(t *testing.T) {

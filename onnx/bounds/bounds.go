@@ -59,6 +59,9 @@ type Options struct {
 	// Rows is how many linear combinations of the outputs are bounded from below; the
 	// model then has an input of them. At 0 the outputs are bounded from both sides.
 	Rows int
+	// Slopes adds, by CROWN or CROWN-IBP of combinations over boxes, the linear functions that
+	// were carried back: see [Slopes].
+	Slopes bool
 	// Norm other than Linf adds inputs for the centre and the radius of a ball. IBP uses
 	// only the box.
 	Norm Norm
@@ -75,6 +78,12 @@ const (
 
 	LowerBound = "lower_bound" // output [batch rows], or of the model's output's shape
 	UpperBound = "upper_bound" // output of the model's output's shape, without rows
+
+	// Of each row, what is bounded is at least LinearBound + Σ s (x - w) over the numbers of
+	// the input x anywhere in the box, with s the row's Slopes and w the end of the box
+	// where s w is least.
+	Slopes      = "slopes"       // output [batch rows numbers of an input], with Options.Slopes
+	LinearBound = "linear_bound" // output [batch rows], with Options.Slopes
 )
 
 // Unsupported lists the nodes that have no bounds.
@@ -143,6 +152,9 @@ type bounder struct {
 }
 
 func newBounder(m *onnx.Model, opts Options) (*bounder, error) {
+	if opts.Slopes && (opts.Method == IBP || opts.Rows == 0 || opts.Norm != Linf) {
+		return nil, errors.New("slopes are given by CROWN or CROWN-IBP, of combinations of the outputs over boxes")
+	}
 	m = m.Clone()
 	if err := m.Inline(); err != nil {
 		return nil, err
@@ -352,7 +364,17 @@ func (b *bounder) finish() error {
 			return err
 		}
 		dims = append(dims, onnx.Fixed(int64(b.opts.Rows))...)
-		b.OutputAs(LowerBound, b.known(low, len(dims), math.Inf(-1)), onnx.Float32, dims)
+		b.OutputAs(LowerBound, b.known(low.bound, len(dims), math.Inf(-1)), onnx.Float32, dims)
+		if b.opts.Slopes {
+			n := b.count(b.input)
+			if low.slopes == "" { // nothing is linear as far as the input
+				none := b.mul(b.Op("Reshape", nil, Lower, b.Ints(-1, 1, n)), b.number(0))
+				low.slopes = b.Op("Expand", nil, none, b.Ints(1, int64(b.opts.Rows), 1))
+			}
+			slopes := b.Op("Reshape", nil, low.slopes, b.Ints(-1, int64(b.opts.Rows), n))
+			b.OutputAs(Slopes, slopes, onnx.Float32, append(slices.Clone(dims), onnx.Fixed(n)...))
+			b.OutputAs(LinearBound, b.known(low.linear, len(dims), math.Inf(-1)), onnx.Float32, dims)
+		}
 		return nil
 	}
 	if err := b.ballInputs(); err != nil {

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"testing"
 
+	"assay/internal/float64eval"
 	"assay/internal/model/ort"
 	"assay/onnx"
-	"assay/onnx/internal/float64eval"
 )
 
 // trial is a network whose bounds are tested: a builder from the input, of the shape

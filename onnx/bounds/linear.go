@@ -19,26 +19,27 @@ type backward struct {
 	totals []string            // contributions to the constant
 }
 
+// lower is what combinations are not below: the bound, [batch rows], and the linear
+// functions of the input that it rests on, "" by IBP, with the bounds that these give.
+type lower struct{ bound, slopes, linear string }
+
 // below bounds from below the combinations of a value's elements that rows
 // [batch rows n] holds.
-func (b *bounder) below(v, rows string, count int64) (string, error) {
-	pass := func(relax bool) (string, error) {
+func (b *bounder) below(v, rows string, count int64) (lower, error) {
+	pass := func(relax bool) (lower, error) {
 		p := &backward{bounder: b, rows: count, relax: relax, parts: map[string][]string{}}
 		p.parts[v] = []string{p.Op("Reshape", nil, rows, p.Ints(append([]int64{-1}, b.sizes(v)...)...))}
-		if err := p.sweep(); err != nil {
-			return "", err
-		}
-		return p.total(), nil
+		slopes, err := p.sweep()
+		total := p.total()
+		return lower{total, slopes, total}, err
 	}
 	low, err := pass(false)
 	if err != nil || b.opts.Method == IBP {
 		return low, err
 	}
 	closer, err := pass(true)
-	if err != nil {
-		return "", err
-	}
-	return b.Op("Max", nil, low, closer), nil
+	closer.bound = b.Op("Max", nil, low.bound, closer.bound)
+	return closer, err
 }
 
 // widest is how many values of an example are given linear bounds of their own, each of
@@ -70,7 +71,7 @@ func (b *bounder) tighten(v string) error {
 		return err
 	}
 	half := func(from, to int64) string {
-		part := b.Op("Slice", nil, low, b.Ints(from), b.Ints(to), b.Ints(1))
+		part := b.Op("Slice", nil, low.bound, b.Ints(from), b.Ints(to), b.Ints(1))
 		return b.Op("Reshape", nil, part, b.Ints(append([]int64{-1}, b.sizes(v)...)...))
 	}
 	i := b.of(v)
@@ -82,8 +83,9 @@ func (b *bounder) tighten(v string) error {
 	return nil
 }
 
-// sweep goes from the last node to the first.
-func (p *backward) sweep() error {
+// sweep goes from the last node to the first, and gives the coefficients of the input, "" where
+// none is reached.
+func (p *backward) sweep() (string, error) {
 	for _, n := range slices.Backward(p.nodes) {
 		coefficients := make([]string, len(n.Outputs))
 		reached := false
@@ -95,13 +97,14 @@ func (p *backward) sweep() error {
 			continue
 		}
 		if err := p.through(n, coefficients); err != nil {
-			return fmt.Errorf("linear bounds of %s: %w", n, err)
+			return "", fmt.Errorf("linear bounds of %s: %w", n, err)
 		}
 	}
-	if a := p.gathered(p.input); a != "" {
+	a := p.gathered(p.input)
+	if a != "" {
 		p.ends(p.input, a, p.times(p.mag(p.input), slack))
 	}
-	return nil
+	return a, nil
 }
 
 // gathered sums the contributions to a value's coefficients. Each sum rounds, by no more

@@ -1,5 +1,5 @@
-// Package float64eval evaluates ONNX graphs in float64, for tests that compare
-// gradients with finite differences. It is slow and plain on purpose: where ONNX
+// Package float64eval evaluates ONNX graphs in float64: for tests that compare
+// gradients with finite differences, and to confirm what must not rest on float32. It is slow and plain on purpose: where ONNX
 // Runtime has a float64 kernel that one runs, elsewhere a loop in Go written from
 // the operator's definition.
 package float64eval
