@@ -154,7 +154,7 @@ func (r *resolver) test(d *PlannedDecision, part system.Case, base criteria.Crit
 		without = part.Without.Name
 	}
 	d.Test = r.addTest(d, part.Model.Name, without)
-	if part.Without != nil && d.Attacker.Poison == nil { // of training data, the inspection is looked at, and no model
+	if part.Without != nil && d.Cell.Vulnerability != assay.DataPoisoning { // there, training data are looked at, and no model
 		d.Baseline = r.addTest(d, part.Without.Name, "")
 	}
 	return nil
@@ -289,13 +289,16 @@ func change[T comparable](changes *[]system.Change, field string, value, by *T) 
 func (r *resolver) addTest(d *PlannedDecision, model, without string) string {
 	t := &Test{Vulnerability: d.Cell.Vulnerability, Model: model, Without: without, Data: d.Data, Attacker: d.Attacker, Seed: r.system.Seed}
 	t.Title = fmt.Sprintf("%s on %s, %s up to %g", model, d.Data, d.Attacker.Norm, d.Attacker.Eps)
-	if p := d.Attacker.Poison; p != nil {
-		t.Function, t.Solution = d.Cell.Function, d.Solution
-		t.Title = fmt.Sprintf("%s on %s, %g %% of the training data planted", d.Solution, d.Data, 100*p.Share)
-	}
 	if d.Attacker == (Attacker{}) {
 		t.Function = d.Cell.Function
 		t.Title = fmt.Sprintf("%s and %s, %s: %s", model, d.Data, d.Cell.Vulnerability, d.Cell.Function)
+	}
+	if d.Cell.Vulnerability == assay.DataPoisoning {
+		t.Function, t.Solution = d.Cell.Function, d.Solution
+		t.Title = fmt.Sprintf("%s on %s, %s", d.Solution, d.Data, d.Cell.Function)
+	}
+	if p := d.Attacker.Poison; p != nil {
+		t.Title = fmt.Sprintf("%s on %s, %g %% of the training data planted", d.Solution, d.Data, 100*p.Share)
 	}
 	untitled := *t
 	untitled.Title = ""

@@ -71,6 +71,9 @@ func TestIDs(t *testing.T) {
 // poisonDetected is the goal whose attacker plants poison, and changes no inputs.
 const poisonDetected = "data-poisoning-detect"
 
+// sourcesControlled is the goal that is decided by a census of training data.
+const sourcesControlled = "data-poisoning-control"
+
 // TestTestable: criteria are proposed for what a method can test, and for nothing else.
 func TestTestable(t *testing.T) {
 	c := Default()
@@ -79,7 +82,7 @@ func TestTestable(t *testing.T) {
 		for _, m := range assay.Modalities() {
 			for _, l := range assay.Levels() {
 				criterion, attacker, err := c.Criterion(g.ID, m, l)
-				if testable := g.ID == "evasion-prevent" || g.ID == poisonDetected && m != assay.Text || supplied(g.ID); testable != (err == nil) {
+				if testable := g.ID == "evasion-prevent" || g.ID == poisonDetected && m != assay.Text || supplied(g.ID) || g.ID == sourcesControlled && m != assay.Text; testable != (err == nil) {
 					t.Errorf("%s, %s, %s: %v", g.ID, m, l, err)
 					continue
 				}
@@ -96,7 +99,7 @@ func TestTestable(t *testing.T) {
 					}
 					continue
 				}
-				if supplied(g.ID) {
+				if supplied(g.ID) || g.ID == sourcesControlled {
 					if attacker.ID != "" || !slices.Contains(criterion.Checks, "positive-control") || !slices.Contains(criterion.Checks, "negative-control") {
 						t.Errorf("%s, %s, %s: an attacker with bounds, or no controls", g.ID, m, l)
 					}
@@ -108,8 +111,8 @@ func TestTestable(t *testing.T) {
 			}
 		}
 	}
-	if proposed != 9+6+18 {
-		t.Errorf("%d criteria are proposed, want 33", proposed)
+	if proposed != 9+6+6+18 {
+		t.Errorf("%d criteria are proposed, want 39", proposed)
 	}
 }
 
