@@ -68,8 +68,10 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// poisonDetected is the goal whose attacker plants poison, and changes no inputs.
-const poisonDetected = "data-poisoning-detect"
+// poisoned tells goals whose attacker plants poison, and changes no inputs.
+func poisoned(goal string) bool {
+	return goal == "data-poisoning-detect" || goal == "data-poisoning-prevent-certified"
+}
 
 // sourcesControlled is the goal that is decided by a census of training data.
 const sourcesControlled = "data-poisoning-control"
@@ -82,7 +84,7 @@ func TestTestable(t *testing.T) {
 		for _, m := range assay.Modalities() {
 			for _, l := range assay.Levels() {
 				criterion, attacker, err := c.Criterion(g.ID, m, l)
-				if testable := g.ID == "evasion-prevent" || g.ID == poisonDetected && m != assay.Text || supplied(g.ID) || g.ID == sourcesControlled && m != assay.Text; testable != (err == nil) {
+				if testable := g.ID == "evasion-prevent" || poisoned(g.ID) && m != assay.Text || supplied(g.ID) || g.ID == sourcesControlled && m != assay.Text; testable != (err == nil) {
 					t.Errorf("%s, %s, %s: %v", g.ID, m, l, err)
 					continue
 				}
@@ -93,7 +95,7 @@ func TestTestable(t *testing.T) {
 					continue
 				}
 				proposed++
-				if g.ID == poisonDetected {
+				if poisoned(g.ID) {
 					if attacker.Plants(m) == nil || !slices.Contains(criterion.Checks, "positive-control") || !slices.Contains(criterion.Checks, "negative-control") {
 						t.Errorf("%s, %s, %s: nothing is planted, or no controls", g.ID, m, l)
 					}
@@ -111,8 +113,8 @@ func TestTestable(t *testing.T) {
 			}
 		}
 	}
-	if proposed != 9+6+6+18 {
-		t.Errorf("%d criteria are proposed, want 39", proposed)
+	if proposed != 9+12+6+18 {
+		t.Errorf("%d criteria are proposed, want 45", proposed)
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package poisoning tests goals of data poisoning: that an inspection of training data finds what is planted into a
-// copy of them (detect), and that no source of theirs exceeds its share and none of their records is a protected
-// one (control). The user's own data are read, and never written over.
+// copy of them (detect), that no source of theirs exceeds its share and none of their records is a protected
+// one (control), and that so many poisoned records cannot change a model's answers (prevent). The user's own data are read, and never written over.
 package poisoning
 
 import (
@@ -73,6 +73,8 @@ func (t *Tester) newTrial(ctx context.Context, test *assess.Test) (trial, error)
 		return t.newDetection(ctx, test, solution, data)
 	case assay.Control:
 		return t.newCensus(ctx, solution, data)
+	case assay.Prevent:
+		return t.newVote(ctx, test, data)
 	}
 	return nil, t.system.Mistake(solution.At, "no method of Assay tests the function %q of data poisoning", test.Function)
 }
@@ -141,33 +143,44 @@ func (t *Tester) Control(ctx context.Context, test *assess.Test, _ string, _ []i
 	return json.Marshal(found)
 }
 
-// Clean has nothing to tell: what looks at training data changes no model.
+// Clean has nothing to tell: what looks at training data changes no model, and certified answers are right ones.
 func (t *Tester) Clean(_ context.Context, test *assess.Test, _ []int) ([]bool, error) {
-	return nil, fmt.Errorf("%s: what looks at training data changes no model, so it costs no accuracy: leave the costs out of the criterion", test.Title)
+	return nil, fmt.Errorf("%s: what it costs in accuracy is not measured beside it: leave the costs out of the criterion", test.Title)
 }
 
 // Present describes a test.
 func (t *Tester) Present(_ context.Context, test *assess.Test, observed []assess.Observation, controls map[string]json.RawMessage) (*report.Test, error) {
-	if test.Function == assay.Control {
+	switch test.Function {
+	case assay.Control:
 		return presentCensus(test, observed)
+	case assay.Prevent:
+		return presentVote(test, observed)
 	}
 	return presentDetection(test, observed, controls)
 }
 
 // Checks judges from records whether the test could have found a failure.
 func (t *Tester) Checks(test *assess.Test, observed []assess.Observation, all map[string]json.RawMessage) ([]criteria.Check, error) {
-	if test.Function == assay.Control {
-		c, err := controlled[rehearsal](all)
-		if err != nil {
-			return nil, err
-		}
-		return c.checks(), nil
+	switch test.Function {
+	case assay.Control:
+		return checked[rehearsal](all)
+	case assay.Prevent:
+		return checked[canvass](all)
 	}
 	c, err := controlled[controls](all)
 	if err != nil {
 		return nil, err
 	}
 	return c.checks(len(observed)), nil
+}
+
+// checked judges what a control recorded that needs nothing else.
+func checked[T interface{ checks() []criteria.Check }](all map[string]json.RawMessage) ([]criteria.Check, error) {
+	c, err := controlled[T](all)
+	if err != nil {
+		return nil, err
+	}
+	return c.checks(), nil
 }
 
 // controlled reads what a control recorded.
