@@ -70,7 +70,7 @@ func TestIDs(t *testing.T) {
 
 // poisoned tells goals whose attacker plants poison, and changes no inputs.
 func poisoned(goal string) bool {
-	return goal == "data-poisoning-detect" || goal == "data-poisoning-prevent-certified"
+	return goal == "data-poisoning-detect" || goal == "data-poisoning-resolve" || goal == "data-poisoning-prevent-certified"
 }
 
 // sourcesControlled is the goal that is decided by a census of training data.
@@ -113,8 +113,8 @@ func TestTestable(t *testing.T) {
 			}
 		}
 	}
-	if proposed != 9+12+6+18 {
-		t.Errorf("%d criteria are proposed, want 45", proposed)
+	if proposed != 9+18+6+18 {
+		t.Errorf("%d criteria are proposed, want 51", proposed)
 	}
 }
 

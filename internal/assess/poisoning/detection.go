@@ -140,15 +140,20 @@ func (t *detection) result(ctx context.Context, k int) (*result, error) {
 	return r, err
 }
 
+// planted is what the attacker plants, for readers.
+func planted(poison *assess.Poison) []report.Fact {
+	return []report.Fact{
+		{Name: "plants", Value: strings.Join(poison.Families, ", ")}, {Name: "share", Value: fmt.Sprintf("%g %% of the training data, of each family by itself", 100*poison.Share)},
+	}
+}
+
 // presentDetection tells what was found of each family.
 func presentDetection(test *assess.Test, observed []assess.Observation, all map[string]json.RawMessage) (*report.Test, error) {
 	poison := test.Attacker.Poison
 	if poison == nil || test.Outline == nil {
 		return nil, errors.New("the record of the plan is damaged: nothing is planted")
 	}
-	r := &report.Test{N: len(observed), Methods: slices.Clone(test.Outline.Methods), Attacker: []report.Fact{
-		{Name: "plants", Value: strings.Join(poison.Families, ", ")}, {Name: "share", Value: fmt.Sprintf("%g %% of the training data, of each family by itself", 100*poison.Share)},
-	}}
+	r := &report.Test{N: len(observed), Methods: slices.Clone(test.Outline.Methods), Attacker: planted(poison)}
 	for _, o := range observed {
 		var d detail
 		if err := json.Unmarshal(o.Detail, &d); err != nil {

@@ -1,6 +1,7 @@
 // Package poisoning tests goals of data poisoning: that an inspection of training data finds what is planted into a
 // copy of them (detect), that no source of theirs exceeds its share and none of their records is a protected
-// one (control), and that so many poisoned records cannot change a model's answers (prevent). The user's own data are read, and never written over.
+// one (control), that so many poisoned records cannot change a model's answers (prevent), and that a backdoor is gone once what the
+// inspection suspects is removed, and a network trained anew (resolve). The user's own data are read, and never written over.
 package poisoning
 
 import (
@@ -28,8 +29,8 @@ type Tester struct {
 	library string         // ONNX Runtime
 	find    Find
 
-	mu     sync.Mutex // trials are made one at a time: each trains on all processors
-	trials map[string]trial
+	mu     sync.Mutex       // trials are made one at a time: each trains on all processors
+	trials map[string]trial // by what they are of
 }
 
 var _ assess.Tester = (*Tester)(nil)
@@ -51,16 +52,24 @@ type trial interface {
 
 const controlName = "controls"
 
-// prepare prepares a test, once. The caller holds the lock.
+// prepare prepares a test, once; what was repaired and its twin are one trial. The caller holds the lock.
 func (t *Tester) prepare(ctx context.Context, test *assess.Test) (trial, error) {
-	if known := t.trials[test.ID]; known != nil {
-		return known, nil
+	both := assess.Test{Function: test.Function, Model: test.Model, Solution: test.Solution, Data: test.Data, Attacker: test.Attacker, Seed: test.Seed}
+	text, err := json.Marshal(both)
+	if err != nil {
+		return nil, err
 	}
-	found, err := t.newTrial(ctx, test)
-	if err == nil {
-		t.trials[test.ID] = found
+	found := t.trials[string(text)]
+	if found == nil {
+		if found, err = t.newTrial(ctx, test); err != nil {
+			return nil, err
+		}
+		t.trials[string(text)] = found
 	}
-	return found, err
+	if r, ok := found.(*resolution); ok && test.Twin {
+		return &twin{r}, nil
+	}
+	return found, nil
 }
 
 func (t *Tester) newTrial(ctx context.Context, test *assess.Test) (trial, error) {
@@ -75,6 +84,8 @@ func (t *Tester) newTrial(ctx context.Context, test *assess.Test) (trial, error)
 		return t.newCensus(ctx, solution, data)
 	case assay.Prevent:
 		return t.newVote(ctx, test, data)
+	case assay.Resolve:
+		return t.newResolution(ctx, test, solution, data)
 	}
 	return nil, t.system.Mistake(solution.At, "no method of Assay tests the function %q of data poisoning", test.Function)
 }
@@ -143,9 +154,25 @@ func (t *Tester) Control(ctx context.Context, test *assess.Test, _ string, _ []i
 	return json.Marshal(found)
 }
 
-// Clean has nothing to tell: what looks at training data changes no model, and certified answers are right ones.
-func (t *Tester) Clean(_ context.Context, test *assess.Test, _ []int) ([]bool, error) {
-	return nil, fmt.Errorf("%s: what it costs in accuracy is not measured beside it: leave the costs out of the criterion", test.Title)
+// Clean tells whether what was repaired, or its twin, is right. Others have nothing to tell: what looks at training data changes no model, and
+// certified answers are right ones.
+func (t *Tester) Clean(ctx context.Context, test *assess.Test, units []int) ([]bool, error) {
+	if test.Function != assay.Resolve {
+		return nil, fmt.Errorf("%s: what it costs in accuracy is not measured beside it: leave the costs out of the criterion", test.Title)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tr, err := t.prepare(ctx, test)
+	if err != nil {
+		return nil, err
+	}
+	m, ok := tr.(interface {
+		untouched(ctx context.Context, units []int) ([]bool, error)
+	})
+	if !ok {
+		return nil, fmt.Errorf("%s: the record of the plan is damaged", test.Title)
+	}
+	return m.untouched(ctx, units)
 }
 
 // Present describes a test.
@@ -155,6 +182,8 @@ func (t *Tester) Present(_ context.Context, test *assess.Test, observed []assess
 		return presentCensus(test, observed)
 	case assay.Prevent:
 		return presentVote(test, observed)
+	case assay.Resolve:
+		return presentResolution(test, observed, controls)
 	}
 	return presentDetection(test, observed, controls)
 }
@@ -166,6 +195,8 @@ func (t *Tester) Checks(test *assess.Test, observed []assess.Observation, all ma
 		return checked[rehearsal](all)
 	case assay.Prevent:
 		return checked[canvass](all)
+	case assay.Resolve:
+		return checked[relapses](all)
 	}
 	c, err := controlled[controls](all)
 	if err != nil {
