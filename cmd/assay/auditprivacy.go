@@ -196,7 +196,8 @@ func (f *auditFlags) run(ctx context.Context, u *ui) error {
 	if err != nil {
 		return err
 	}
-	a.Attacks, err = membership.Run(ctx, membership.Victim{Model: victim, Row: rows.Row, Class: rows.Class}, p, o)
+	v := membership.Victim{Model: victim, Row: rows.Row, Class: rows.Class}
+	a.Attacks, err = membership.Run(ctx, v, p, o)
 	if err != nil {
 		return err
 	}
@@ -206,7 +207,7 @@ func (f *auditFlags) run(ctx context.Context, u *ui) error {
 		}
 	}
 	if !f.without {
-		if a.Checks, err = membership.Checks(ctx, p, o, a.FPR); err != nil {
+		if a.Checks, err = membership.Checks(ctx, v, p, o, a.FPR); err != nil {
 			return err
 		}
 	}

@@ -34,6 +34,7 @@ type inspectFlags struct {
 	options              train.Options
 	strip                *poisoning.Strip // that asks the user's model, where it is one of images; else nil
 	asked                *ort.Classifier
+	power                powerFlags
 }
 
 func inspectCommand(u *ui) *cobra.Command {
@@ -53,9 +54,13 @@ planted records with one of at most --alpha. Without, there is an order and no d
 
 Whether the data differ from an earlier batch (--reference), and a source from the others
 (--source-column), is told beside that, each with an error of at most --alpha.
-A model of your own given as --model must have been trained on both sets or on neither.`,
+A model of your own given as --model must have been trained on both sets or on neither.
+
+With --power the data are not judged: poison of the families named (see assay plant) is planted
+into copies of them, at each of --shares, and what each detector finds of it is told.`,
 		Example: `  assay inspect-data patients.csv --label outcome --clean trusted.csv --quarantine quarantine.json
   assay inspect-data digits.csv.gz --schema schema.yaml --arch cnn --pictures suspects.html --format json
+  assay inspect-data digits.csv.gz --schema schema.yaml --clean trusted.csv --power badnets,blended --shares 0.01,0.05 --trials 3
   assay train --data patients.csv --label outcome --quarantine quarantine.json --out model.onnx`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -83,6 +88,9 @@ A model of your own given as --model must have been trained on both sets or on n
 	s.StringVar(&f.pictures, "pictures", "", "an HTML file to write with pictures of the records listed, where they are images")
 	s.Uint64Var(&f.options.Seed, "seed", 1, "of everything that is drawn at random")
 	s.IntVar(&f.options.Threads, "threads", 0, "processors to use (all)")
+	s.StringSliceVar(&f.power.families, "power", nil, "kinds of poison to plant, to learn how much of it is found")
+	s.Float64SliceVar(&f.power.shares, "shares", []float64{0.01, 0.025, 0.05}, "of the records that --power plants, as parts of all")
+	s.IntVar(&f.power.trials, "trials", 3, "plantings of --power for each kind and share, each towards a class of its own")
 	f.admission.add(c)
 	s.StringVar(&f.format, "format", "text", "of the result: text or json")
 	return c
@@ -94,6 +102,9 @@ func (f *inspectFlags) run(ctx context.Context, u *ui) error {
 	}
 	if !(f.fpr > 0 && f.fpr < 1) || !(f.alpha > 0 && f.alpha < 1) || f.top < 0 {
 		return usagef("--fpr %g, --alpha %g and --top %d: give probabilities between 0 and 1, and a number of records", f.fpr, f.alpha, f.top)
+	}
+	if len(f.power.families) > 0 {
+		return f.runPower(ctx, u)
 	}
 	d, clean, err := f.read(ctx)
 	if err != nil {
@@ -159,9 +170,14 @@ func (f *inspectFlags) read(ctx context.Context) (*dataset.Dataset, int, error) 
 	if clean.Y == nil {
 		return nil, 0, fmt.Errorf("%s has no labels: clean records are looked at with theirs", f.clean)
 	}
+	return appended(d, clean), clean.Len(), nil
+}
+
+// appended gives the records of one set, and those of another after them.
+func appended(d, clean *dataset.Dataset) *dataset.Dataset {
 	return &dataset.Dataset{
 		Schema: d.Schema, X: slices.Concat(d.X, clean.X), Y: slices.Concat(d.Y, clean.Y), Number: slices.Concat(d.Number, clean.Number), Bad: d.Bad,
-	}, clean.Len(), nil
+	}
 }
 
 // prepare trains what detectors need.
@@ -169,7 +185,9 @@ func (f *inspectFlags) prepare(ctx context.Context, u *ui, d *dataset.Dataset) (
 	data := train.FromDataset(d)
 	o := prepare.Options{Train: f.options, Folds: f.folds, Layer: f.layer}
 	o.Train.Optimizer.Method = train.AdamW
-	o.Progress = func(done, all int) { u.counted("model", done, all) }
+	if u != nil {
+		o.Progress = func(done, all int) { u.counted("model", done, all) }
+	}
 	parts := &split{schema: d.Schema, training: data}
 	o.Build = func(seed uint64) (*onnx.Model, error) {
 		b := &trainFlags{parts: partFlags{data: f.data}, arch: f.arch, standardize: true}
@@ -240,11 +258,31 @@ type inspection struct {
 
 // detect runs all detectors; the records from first on are known to be clean.
 func (f *inspectFlags) detect(ctx context.Context, r *poisoning.Records, first int) (*inspection, error) {
-	out := &inspection{records: r}
+	scored, nearest, err := f.score(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	out := &inspection{records: r, nearest: nearest}
+	for _, s := range scored {
+		out.detectors = append(out.detectors, s.Detector)
+	}
+	calibration := poisoning.Calibration{FPR: f.fpr, Alpha: f.alpha}
+	for i := first; i < len(r.Labels); i++ {
+		calibration.Clean = append(calibration.Clean, i)
+	}
+	if out.ranking, err = poisoning.Rank(scored, calibration, rand.New(rand.NewPCG(f.options.Seed, 1<<32))); err != nil {
+		return nil, fmt.Errorf("--clean: %w", err)
+	}
+	out.patterns, err = poisoning.TriggerPattern{}.Patterns(ctx, r)
+	return out, err
+}
+
+// score has all detectors look, and gives the nearest records by features beside what they say.
+func (f *inspectFlags) score(ctx context.Context, r *poisoning.Records) (scored []poisoning.Scored, nearest *poisoning.Nearest, err error) {
 	search := neighbours.Search(ort.Options{Threads: f.options.Threads})
 	ofFeatures := func(ctx context.Context, m poisoning.Matrix, k int) (_ *poisoning.Nearest, err error) {
-		out.nearest, err = search(ctx, m, k)
-		return out.nearest, err
+		nearest, err = search(ctx, m, k)
+		return nearest, err
 	}
 	detectors := poisoning.Detectors(ofFeatures, search)
 	if r.Checkpoints == nil {
@@ -253,25 +291,14 @@ func (f *inspectFlags) detect(ctx context.Context, r *poisoning.Records, first i
 	if f.strip != nil {
 		detectors = append(detectors, f.strip)
 	}
-	var scored []poisoning.Scored
 	for k, d := range detectors {
 		suspicion, err := d.Suspect(ctx, r, rand.New(rand.NewPCG(f.options.Seed, uint64(k))))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		name := d.Describe().Name
-		out.detectors, scored = append(out.detectors, name), append(scored, poisoning.Scored{Detector: name, Suspicion: suspicion})
+		scored = append(scored, poisoning.Scored{Detector: d.Describe().Name, Suspicion: suspicion})
 	}
-	calibration := poisoning.Calibration{FPR: f.fpr, Alpha: f.alpha}
-	for i := first; i < len(r.Labels); i++ {
-		calibration.Clean = append(calibration.Clean, i)
-	}
-	var err error
-	if out.ranking, err = poisoning.Rank(scored, calibration, rand.New(rand.NewPCG(f.options.Seed, 1<<32))); err != nil {
-		return nil, fmt.Errorf("--clean: %w", err)
-	}
-	out.patterns, err = poisoning.TriggerPattern{}.Patterns(ctx, r)
-	return out, err
+	return scored, nearest, nil
 }
 
 // write writes the files that were asked for.

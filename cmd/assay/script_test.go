@@ -43,7 +43,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv(ort.LibraryVariable, library(root))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "forest": forest, "reviews": reviews, "backdoor": planted},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "forest": forest, "reviews": reviews, "backdoor": planted, "members": members},
 	})
 }
 

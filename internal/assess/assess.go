@@ -31,7 +31,8 @@ type Tester interface {
 	// Checks judges from what was recorded alone whether the test is valid.
 	Checks(t *Test, observed []Observation, controls map[string]json.RawMessage) ([]criteria.Check, error)
 
-	// Clean tells for each unit whether the model is right about it as it is.
+	// Clean tells for each unit whether the model is right about it as it is. Where the model was trained on the units, which says
+	// nothing of its accuracy, it tells that of the data's records instead.
 	Clean(ctx context.Context, t *Test, units []int) ([]bool, error)
 
 	// Present describes the test for readers: curves and examples. The engine fills in the rest.
@@ -50,6 +51,7 @@ type Test struct {
 	ID            string              `json:"id"` // a digest of the rest
 	Vulnerability assay.Vulnerability `json:"vulnerability"`
 	Function      assay.Function      `json:"function,omitempty"` // where it decides what is observed: of tests in which no inputs are changed
+	Metric        string              `json:"metric,omitempty"`   // likewise
 	Title         string              `json:"title"`
 	Model         string              `json:"model"`
 	Solution      string              `json:"solution,omitempty"` // where what it does is observed, rather than its model

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -149,8 +150,8 @@ func (e *Engine) costs(run *evidence.Run, p *Plan, d *PlannedDecision) ([]criter
 	return all, nil
 }
 
-// ablationMetric is what systems with and without a solution are compared by: it counts for
-// every unit, whichever of the models gets it right untouched.
+// ablationMetric is what systems with and without a solution are compared by where it was observed: it counts for
+// every unit, whichever of the models gets it right untouched. Where it was not, the criterion's is.
 const ablationMetric = "robust-accuracy"
 
 // ablation compares the systems with and without the solution on the same units.
@@ -159,15 +160,19 @@ func (e *Engine) ablation(run *evidence.Run, p *Plan, d *PlannedDecision, with [
 	if err != nil {
 		return nil, err
 	}
+	metric := d.Criterion.Metric
+	if slices.ContainsFunc(with, func(o Observation) bool { _, counts := o.Outcomes[ablationMetric]; return counts }) {
+		metric = ablationMetric
+	}
 	base := map[int]bool{}
 	for _, o := range without {
-		if event, counts := o.Outcomes[ablationMetric]; counts {
+		if event, counts := o.Outcomes[metric]; counts {
 			base[o.Unit] = event
 		}
 	}
 	var before, after []bool
 	for _, o := range with {
-		event, counts := o.Outcomes[ablationMetric]
+		event, counts := o.Outcomes[metric]
 		if was, both := base[o.Unit]; counts && both {
 			before, after = append(before, was), append(after, event)
 		}
@@ -175,7 +180,7 @@ func (e *Engine) ablation(run *evidence.Run, p *Plan, d *PlannedDecision, with [
 	if len(before) == 0 {
 		return nil, nil
 	}
-	c, err := criteria.Compare(ablationMetric, before, after, d.Criterion.Confidence)
+	c, err := criteria.Compare(metric, before, after, d.Criterion.Confidence)
 	if err != nil {
 		return nil, err
 	}

@@ -298,7 +298,7 @@ func (r *resolver) addTest(d *PlannedDecision, model, without string) string {
 	t := &Test{Vulnerability: d.Cell.Vulnerability, Model: model, Without: without, Data: d.Data, Attacker: d.Attacker, Seed: r.system.Seed}
 	t.Title = fmt.Sprintf("%s on %s, %s up to %g", model, d.Data, d.Attacker.Norm, d.Attacker.Eps)
 	if d.Attacker == (Attacker{}) {
-		t.Function = d.Cell.Function
+		t.Function, t.Metric = d.Cell.Function, d.Criterion.Metric
 		t.Title = fmt.Sprintf("%s and %s, %s: %s", model, d.Data, d.Cell.Vulnerability, d.Cell.Function)
 	}
 	if d.Cell.Vulnerability == assay.DataPoisoning {
@@ -383,7 +383,7 @@ func lacking(plan criteria.Plan, d *PlannedDecision, records int) string {
 	if records >= fewest {
 		return ""
 	}
-	return fmt.Sprintf("%s has %d records, and it takes at least %d to decide on %s: give more data", d.Data, records, fewest, d.ID)
+	return fmt.Sprintf("%s gives %d units, and it takes at least %d to decide on %s: give more data", d.Data, records, fewest, d.ID)
 }
 
 // criterion is a decision's, with the error that it may make among the others of the plan. A

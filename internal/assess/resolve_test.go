@@ -174,9 +174,9 @@ func TestLacking(t *testing.T) {
 		records     int
 		want        string
 	}{
-		"fixed":      {with(`data: test, reason: r, criterion: {sampling: {rule: fixed, n: 900}}`), 500, "test has 500 records, and it takes at least 900 to decide"},
-		"sequential": {twoModels, 20, "test has 20 records, and it takes at least "},
-		"cost":       {with(`data: test, reason: r, criterion: {costs: [{metric: clean-accuracy-loss, relation: at-most, limit: 0.001}]}`), 2000, "test has 2000 records, and it takes at least "},
+		"fixed":      {with(`data: test, reason: r, criterion: {sampling: {rule: fixed, n: 900}}`), 500, "test gives 500 units, and it takes at least 900 to decide"},
+		"sequential": {twoModels, 20, "test gives 20 units, and it takes at least "},
+		"cost":       {with(`data: test, reason: r, criterion: {costs: [{metric: clean-accuracy-loss, relation: at-most, limit: 0.001}]}`), 2000, "test gives 2000 units, and it takes at least "},
 		"enough":     {twoModels, 2000, ""},
 	} {
 		b := newBench(t, c.description)

@@ -84,7 +84,7 @@ func TestTestable(t *testing.T) {
 		for _, m := range assay.Modalities() {
 			for _, l := range assay.Levels() {
 				criterion, attacker, err := c.Criterion(g.ID, m, l)
-				if testable := g.ID == "evasion-prevent" || poisoned(g.ID) && m != assay.Text || supplied(g.ID) || g.ID == sourcesControlled && m != assay.Text; testable != (err == nil) {
+				if testable := g.ID == "evasion-prevent" || poisoned(g.ID) && m != assay.Text || supplied(g.ID) || (g.ID == sourcesControlled || member(g.ID)) && m != assay.Text; testable != (err == nil) {
 					t.Errorf("%s, %s, %s: %v", g.ID, m, l, err)
 					continue
 				}
@@ -101,7 +101,7 @@ func TestTestable(t *testing.T) {
 					}
 					continue
 				}
-				if supplied(g.ID) || g.ID == sourcesControlled {
+				if supplied(g.ID) || g.ID == sourcesControlled || member(g.ID) {
 					if attacker.ID != "" || !slices.Contains(criterion.Checks, "positive-control") || !slices.Contains(criterion.Checks, "negative-control") {
 						t.Errorf("%s, %s, %s: an attacker with bounds, or no controls", g.ID, m, l)
 					}
@@ -113,8 +113,8 @@ func TestTestable(t *testing.T) {
 			}
 		}
 	}
-	if proposed != 9+18+6+18 {
-		t.Errorf("%d criteria are proposed, want 51", proposed)
+	if proposed != 9+18+6+18+12 {
+		t.Errorf("%d criteria are proposed, want 63", proposed)
 	}
 }
 
@@ -122,6 +122,9 @@ func TestTestable(t *testing.T) {
 func supplied(goal string) bool {
 	return goal == "model-poisoning-prevent" || goal == "model-poisoning-detect"
 }
+
+// member reports whether a goal is about members of the training data, whom an attacker only asks about.
+func member(goal string) bool { return strings.HasPrefix(goal, "confidentiality-prevent-membership") }
 
 // TestRisingLevels: a higher level asks more, of an attacker who can do at least as much.
 func TestRisingLevels(t *testing.T) {

@@ -31,6 +31,10 @@ func CheckKinds() []CheckKind {
 		{"converged", "More steps or restarts would not have changed the result by more than a little."},
 		{"gradients-not-masked", "The gradients that attacks follow are not zero, not random and not those of a saturated function."},
 		{"aware-beats-unaware", "What examples found on the model without the solution break, the attack on the whole system does too. It is made where such a model is named."},
+		{"same-distribution", "Members and other records cannot be told apart without the model, so what an attack finds is the model's doing."},
+		{"enough-non-members", "There are so many records that are not members that the false positive rate can be counted."},
+		{"false-positives-as-claimed", "On records that the threshold was not chosen on, the false positive rate is not shown to be more than twice as large as claimed, or less than half."},
+		{"strongest-attack", "No other attack is shown to recognise more members than the one that decides."},
 		{"certificates-hold", "No unit is broken within the radius for which it is certified. It is made where answers can be certified: those of a vote under noise in L2, and of decision trees."},
 	}
 }

@@ -154,16 +154,21 @@ func (d *Domain) fixedGroup(g Group) bool {
 
 // plain goes through the numbers that are in no group, in order.
 func (d *Domain) plain(visit func(i int)) {
-	i := 0
-	for _, g := range d.Groups {
-		for ; i < g.Start; i++ {
+	d.spans(func(from, to int) {
+		for i := from; i < to; i++ {
 			visit(i)
 		}
-		i = g.End
+	})
+}
+
+// spans visits the parts of a row between one-hot groups.
+func (d *Domain) spans(visit func(from, to int)) {
+	from := 0
+	for _, g := range d.Groups {
+		visit(from, g.Start)
+		from = g.End
 	}
-	for ; i < len(d.Low); i++ {
-		visit(i)
-	}
+	visit(from, len(d.Low))
 }
 
 // Scaling says what a perturbation of size 1 is.

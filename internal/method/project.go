@@ -29,7 +29,7 @@ func (s *Space) confine(x []float32) {
 	if s.Norm == L1 || s.Norm == L0 {
 		wanted = slices.Clone(x)
 	}
-	s.Domain.plain(func(i int) { x[i] = s.clip(i, x[i]) })
+	s.clipAll(x)
 	switch s.Norm {
 	case L2:
 		s.shrinkToBall(x)
@@ -57,6 +57,49 @@ func (s *Space) clip(i int, v float32) float32 {
 		}
 	}
 	return s.whole(i, v)
+}
+
+// box is between what numbers clip brings each of a row's.
+type box struct {
+	norm      Norm
+	eps       float64
+	clean     []float32
+	low, high []float32
+}
+
+// box finds the limits once for all rows of the space: attacks clip more often than they do anything else of their own.
+func (s *Space) box() *box {
+	b := s.known
+	if b != nil && b.norm == s.Norm && b.eps == s.Eps && len(b.clean) == len(s.Clean) && (len(b.clean) == 0 || &b.clean[0] == &s.Clean[0]) {
+		return b
+	}
+	n := len(s.Clean)
+	b = &box{s.Norm, s.Eps, s.Clean, make([]float32, n), make([]float32, n)}
+	for i := range n {
+		b.low[i], b.high[i] = s.clip(i, -math.MaxFloat32), s.clip(i, math.MaxFloat32)
+	}
+	s.known = b
+	return b
+}
+
+// clipAll does for all numbers what clip does for one.
+func (s *Space) clipAll(x []float32) {
+	b, d := s.box(), s.Domain
+	d.spans(func(from, to int) {
+		low, high := b.low[from:to], b.high[from:to]
+		for i, v := range x[from:to] {
+			if v != v {
+				v = s.Clean[from+i]
+			}
+			x[from+i] = min(max(v, low[i]), high[i])
+		}
+		if d.Integer == nil {
+			return
+		}
+		for i := from; i < to; i++ {
+			x[i] = s.whole(i, x[i])
+		}
+	})
 }
 
 // ends gives the limits of number i whatever the norm: finite, and the clean number is within them.

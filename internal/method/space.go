@@ -32,6 +32,8 @@ type Space struct {
 	Eps    float64
 	Groups int // how many one-hot groups may change
 	Clean  []float32
+
+	known *box // of the fields above as they were
 }
 
 // Distance is how far a row is from the clean input in the norm, in the domain's

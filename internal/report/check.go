@@ -86,6 +86,8 @@ func known(v reflect.Value) string {
 		return member("stage", name, assay.Stages())
 	case assay.Kind:
 		return member("kind", name, assay.Kinds())
+	case Scale:
+		return member("scale", name, []Scale{"", Logarithmic})
 	case criteria.Rule:
 		return member("rule of sampling", name, []criteria.Rule{criteria.Fixed, criteria.Sequential, criteria.Census})
 	}

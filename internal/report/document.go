@@ -167,8 +167,16 @@ type Plot struct {
 	Budget string   `json:"budget"`           // what the horizontal axis is, with its unit
 	At     *float64 `json:"at,omitempty"`     // the budget that is decided on
 	Note   string   `json:"note,omitempty"`   // what a reader must know of the curves, a sentence
+	Scale  Scale    `json:"scale,omitempty"`  // of both axes; linear where empty
+	Joint  bool     `json:"joint,omitempty"`  // a curve's bounds hold at all of its points at once, and not at each by itself
 	Curves []Curve  `json:"curves"`
 }
+
+// Scale is how the axes of a plot are divided.
+type Scale string
+
+// Logarithmic is for rates of which the small ones count. Budgets are above 0 then, and points are joined by lines.
+const Logarithmic Scale = "logarithmic"
 
 // Broken is a unit that was broken, and by which of the test's methods.
 type Broken struct {

@@ -58,6 +58,7 @@ func (s *System) check() error {
 	models, solutions, data := index(s.Models, modelName), index(s.Solutions, solutionName), index(s.Data, dataName)
 	for i := range s.Models {
 		c.detector(&s.Models[i], data)
+		c.recipe(&s.Models[i], data)
 	}
 	for i := range s.Solutions {
 		c.solution(&s.Solutions[i], models)

@@ -134,7 +134,7 @@ func wrongs(path string, n *yaml.Node) map[string]string {
 // required tells the fields without which a description says nothing of use.
 func required(path, field string) bool {
 	fields := map[string]string{
-		"": "version system", "system": "name stage modality risk", "risks": "id vulnerability level harm", "models": "name file endpoint", "endpoints": "name protocol url", "data": "name file", "models.signature": "file key roots", "models.detector": "file threshold fpr calibration", "data.signature": "file key roots",
+		"": "version system", "system": "name stage modality risk", "risks": "id vulnerability level harm", "models": "name file endpoint", "endpoints": "name protocol url", "data": "name file", "models.signature": "file key roots", "models.detector": "file threshold fpr calibration", "models.recipe": "data", "data.signature": "file key roots",
 		"solutions": "name cells", "goals": "goal solution data reason", "exclusions": "cell reason approved-by date",
 		"records": "name file cells owner date", "goals.criterion.costs": "metric relation limit",
 	}

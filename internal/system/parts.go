@@ -101,6 +101,8 @@ type Model struct {
 	Detector *Detector `yaml:"detector" json:",omitempty"`
 	// Training says how the model was trained, such as a command.
 	Training string `yaml:"training"`
+	// Recipe says how models like it can be trained. Where it is there, what the model gives away of its records is tested with such models.
+	Recipe *Recipe `yaml:"recipe" json:",omitempty"`
 	// Licence is the model's licence, by its SPDX identifier, such as Apache-2.0.
 	Licence string `yaml:"licence"`
 	// Supplier is whom the model comes from; the system's provider if it is left out.

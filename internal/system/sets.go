@@ -61,6 +61,7 @@ func Sets() strict.Sets {
 	sets := strict.Sets{}
 	add(sets, Public, Partners, Internal)
 	add(sets, Test, Training, Validation, Reference)
+	add(sets, Logistic, MLP, CNN)
 	add(sets, Linf, L2, L1, L0, Words)
 	add(sets, dataset.Increasing, dataset.Decreasing)
 	add(sets, Raw, Share, Std)

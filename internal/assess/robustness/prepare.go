@@ -56,18 +56,7 @@ const poolSize = 64
 
 // prepare makes the model and the data of a test ready, once for all shards.
 func (t *Tester) prepare(ctx context.Context, test *assess.Test) (*prepared, error) {
-	key := evidence.DigestOf([]any{test.Model, test.Data, test.Attacker})
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if p := t.tests[key]; p != nil {
-		return p, nil
-	}
-	p, err := t.newPrepared(ctx, test)
-	if err != nil {
-		return nil, err
-	}
-	t.tests[key] = p
-	return p, nil
+	return t.tests.get(test, func() (*prepared, error) { return t.newPrepared(ctx, test) })
 }
 
 func (t *Tester) newPrepared(ctx context.Context, test *assess.Test) (_ *prepared, err error) {

@@ -26,8 +26,10 @@ type preparedTexts struct {
 	target  substitution.Target
 	battery *battery.Battery
 	remarks []string
-	close   func()
+	free    func()
 }
+
+func (p *preparedTexts) close() { p.free() }
 
 func (t *Texts) newPrepared(ctx context.Context, test *assess.Test) (*preparedTexts, error) {
 	i := slices.IndexFunc(t.system.Models, func(m system.Model) bool { return m.Name == test.Model })
@@ -85,7 +87,7 @@ func (t *Texts) open(ctx context.Context, p *preparedTexts, m *system.Model) err
 		return t.system.Mistake(m.At+".file", "%s: %v", m.File, err)
 	}
 	p.target, p.classes = substitution.Target{Model: many, Confirm: one}, many.Describe().Classes
-	p.close = func() { _, _ = many.Close(), one.Close() } // freeing memory has no error to act on
+	p.free = func() { _, _ = many.Close(), one.Close() } // freeing memory has no error to act on
 	return nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"assay"
@@ -25,27 +24,19 @@ type Tester struct {
 	system  *system.System // nil where only records are judged
 	library string
 
-	mu    sync.Mutex
-	tests map[string]*prepared // by model, data and attacker
-	data  map[string]*records  // by name and the schema they were read by
+	tests cache[*prepared]
+	data  map[string]*records // by name and the schema they were read by, while a test is made ready
 }
 
 var _ assess.Tester = (*Tester)(nil)
 
 // New makes a tester of a system's models. Library is the ONNX Runtime library; see ort.Load.
 func New(s *system.System, library string) *Tester {
-	return &Tester{system: s, library: library, tests: map[string]*prepared{}, data: map[string]*records{}}
+	return &Tester{system: s, library: library, data: map[string]*records{}}
 }
 
 // Close frees the models.
-func (t *Tester) Close() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, p := range t.tests {
-		p.close()
-	}
-	t.tests = map[string]*prepared{}
-}
+func (t *Tester) Close() { t.tests.close() }
 
 // detail is what is recorded of a unit beside its outcomes: all that the checks and
 // the report need, and the example itself, so that whoever has the model can try it.

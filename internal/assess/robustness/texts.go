@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"assay"
 	"assay/internal/assess"
 	"assay/internal/criteria"
-	"assay/internal/evidence"
 	"assay/internal/method/substitution"
 	"assay/internal/method/substitution/battery"
 	"assay/internal/report"
@@ -23,40 +21,21 @@ type Texts struct {
 	system  *system.System // nil where only records are judged
 	library string
 
-	mu    sync.Mutex
-	tests map[string]*preparedTexts // by model, data and attacker
+	tests cache[*preparedTexts]
 }
 
 var _ assess.Tester = (*Texts)(nil)
 
 // NewTexts makes a tester of a system's models of texts. Library is the ONNX Runtime library; see ort.Load.
 func NewTexts(s *system.System, library string) *Texts {
-	return &Texts{system: s, library: library, tests: map[string]*preparedTexts{}}
+	return &Texts{system: s, library: library}
 }
 
 // Close frees the models.
-func (t *Texts) Close() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, p := range t.tests {
-		p.close()
-	}
-	t.tests = map[string]*preparedTexts{}
-}
+func (t *Texts) Close() { t.tests.close() }
 
 func (t *Texts) prepare(ctx context.Context, test *assess.Test) (*preparedTexts, error) {
-	key := evidence.DigestOf([]any{test.Model, test.Data, test.Attacker})
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if p := t.tests[key]; p != nil {
-		return p, nil
-	}
-	p, err := t.newPrepared(ctx, test)
-	if err != nil {
-		return nil, err
-	}
-	t.tests[key] = p
-	return p, nil
+	return t.tests.get(test, func() (*preparedTexts, error) { return t.newPrepared(ctx, test) })
 }
 
 // Outline opens the model and the data, and tells what attacking one text takes.

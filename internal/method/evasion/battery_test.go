@@ -257,6 +257,13 @@ var layers = map[string]func(b *onnx.Builder, x string) string{
 		plain.OutputAs("same", x, onnx.Float32, nil)
 		return b.Op("If", onnx.Attrs{"then_branch": noisy.Graph, "else_branch": plain.Graph}, b.Number(onnx.Bool, 1))
 	},
+	"refining": func(b *onnx.Builder, x string) string { // the input is changed in three passes
+		body := onnx.NewBuilder("pass")
+		shape := onnx.Dims("n", 1, 8, 8)
+		state, step := body.Input("state", onnx.Float32, "n", 1, 8, 8), body.Input("step", onnx.Float32)
+		body.OutputAs("next", body.Op("Mul", nil, state, step), onnx.Float32, shape)
+		return b.Op("Scan", onnx.Attrs{"body": body.Graph, "num_scan_inputs": int64(1)}, x, b.Weight(onnx.NewTensor(b.Name("steps"), []float32{0.9, 1, 1.1}, 3)))
+	},
 	"table": func(b *onnx.Builder, x string) string { // each level is looked up
 		places := b.Op("Cast", onnx.Attrs{"to": int64(onnx.Int64)}, b.Op("Clip", nil, x, b.Number(onnx.Float32, 0), b.Number(onnx.Float32, 16)))
 		levels := make([]float32, 17)
@@ -338,6 +345,7 @@ func TestChecksInBothDirections(t *testing.T) {
 		{"noise", d, before(t, images, layers["noise"]), assay.Gradients, method.Linf, 1, ""},
 
 		{"rounding that cannot be seen through", d, before(t, images, layers["table"]), assay.Gradients, method.Linf, 1, "gradients-not-masked"},
+		{"an input that is refined in a loop", d, before(t, images, layers["refining"]), assay.Gradients, method.Linf, 1, "gradients-not-masked"},
 		{"saturation", d, before(t, images, layers["saturation"]), assay.Gradients, method.Linf, 1, "gradients-not-masked"},
 		{"noise within a branch", d, before(t, images, layers["noise within a branch"]), assay.Gradients, method.Linf, 1, "answers-repeat"},
 		{"no budget", b, dense, assay.Gradients, method.Linf, 0, "attack-enabled"},

@@ -302,9 +302,12 @@ func (e *Evidence) gradients() criteria.Check {
 		detail += "; nothing flows through " + strings.Join(s.Stopped, ", ")
 	}
 	if len(s.Loops) > 0 {
-		detail += "; if the model changes its input in the loops " + strings.Join(s.Loops, ", ") + ", it needs an attack made for it"
+		detail += "; it runs parts again and again in " + strings.Join(s.Loops, ", ")
 	}
-	return passed(name, s.Units > 0 && !many(bad, s.Units, masked), "%s", detail)
+	if len(s.Refining) > 0 {
+		detail += "; in " + strings.Join(s.Refining, ", ") + " it changes what has the shape of its input, as a model does that optimises its input before it answers, which needs an attack made for it"
+	}
+	return passed(name, s.Units > 0 && len(s.Refining) == 0 && !many(bad, s.Units, masked), "%s", detail)
 }
 
 func (e *Evidence) positive() criteria.Check {

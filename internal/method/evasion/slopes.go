@@ -23,6 +23,7 @@ type Slopes struct {
 	Replaced  []string `json:"replaced,omitempty"`  // nodes that are given the identity's gradient
 	Stopped   []string `json:"stopped,omitempty"`   // nodes through which nothing flows
 	Loops     []string `json:"loops,omitempty"`     // nodes that run a part of the model again and again
+	Refining  []string `json:"refining,omitempty"`  // those of them that carry a value of the shape of the input
 }
 
 // vanishing is the part of the largest slope below which a number's slope leads nowhere: it is
@@ -38,6 +39,7 @@ type nodes interface {
 	StraightThrough() []string
 	Stopped() []string
 	Loops() []string
+	Refining() []string
 }
 
 func (k *controller) slopes(ctx context.Context, inputs []method.Input) (*Slopes, error) {
@@ -47,7 +49,7 @@ func (k *controller) slopes(ctx context.Context, inputs []method.Input) (*Slopes
 		of = k.target.Surrogate
 	}
 	if n, ok := of.(nodes); ok {
-		s.Replaced, s.Stopped, s.Loops = n.StraightThrough(), n.Stopped(), n.Loops()
+		s.Replaced, s.Stopped, s.Loops, s.Refining = n.StraightThrough(), n.Stopped(), n.Loops(), n.Refining()
 	}
 	d := k.target.Model.Describe()
 	for batch := range slices.Chunk(inputs, max(of.Batch(), 1)) {

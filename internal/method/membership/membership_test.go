@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"assay/internal/criteria"
@@ -127,6 +128,67 @@ func TestLikelihoodRatioBeatsLoss(t *testing.T) {
 	}
 }
 
+// The attack that decides is chosen, and its threshold set, where nothing is measured.
+func TestChoose(t *testing.T) {
+	b := trainer(noisy(1200, 0.25, 1), 64, 60)
+	v, p := target(t, b, 3)
+	o := options(b, 8)
+	o.Calibration = 0.5
+	results, err := membership.Run(context.Background(), v, p, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const fpr = 0.05
+	chosen, err := membership.Choose(results, fpr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := chosen.Found(fpr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alarms, others, hits, members := 0, 0, 0, 0
+	for i, f := range found {
+		measured := slices.Contains(chosen.Measured(), i)
+		switch {
+		case measured && p.Member[i]:
+			members++
+			if f {
+				hits++
+			}
+		case !measured && !p.Member[i]:
+			others++
+			if f {
+				alarms++
+			}
+		}
+	}
+	t.Logf("%s: %d of %d members, with %d of %d others in the calibration", chosen.Attack, hits, members, alarms, others)
+	if alarms > int(fpr*float64(others)) || alarms < int(fpr*float64(others))-1 {
+		t.Errorf("%d of %d others are above the threshold for %g", alarms, others, fpr)
+	}
+	if float64(hits) < 2*fpr*float64(members) {
+		t.Errorf("%s finds %d of %d members", chosen.Attack, hits, members)
+	}
+}
+
+// Without a training nothing may be found among the records that the victim never saw.
+func TestChecksWithoutATraining(t *testing.T) {
+	b := trainer(noisy(1200, 0.25, 1), 64, 60)
+	v, p := target(t, b, 3)
+	o := options(b, 8)
+	o.Trainer = nil
+	all, err := membership.Checks(context.Background(), v, p, o, 0.1)
+	if err != nil || len(all) != 4 {
+		t.Fatal(all, err)
+	}
+	for _, c := range all {
+		if !c.Passed || c.Name == "negative-control" && !strings.Contains(c.Detail, "not trained on") {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
 // A sound audit passes all checks.
 func TestChecks(t *testing.T) {
 	b := trainer(noisy(1200, 0.25, 1), 8, 5)
@@ -159,7 +221,7 @@ func TestChecksFindAnotherDistribution(t *testing.T) {
 // An attack that finds nothing where there is all to find makes the audit invalid.
 func TestChecksFindAnIdleAttack(t *testing.T) {
 	b := trainer(noisy(400, 0.25, 1), 8, 5)
-	_, p := target(t, b, 3)
+	v, p := target(t, b, 3)
 	o := options(b, 4)
 	o.Attacks = []membership.Attack{{Name: "coin", Score: func(_ context.Context, v *membership.View) ([]float64, error) {
 		rng, scores := rand.New(rand.NewPCG(1, 1)), make([]float64, v.Len())
@@ -168,7 +230,7 @@ func TestChecksFindAnIdleAttack(t *testing.T) {
 		}
 		return scores, nil
 	}}}
-	all, err := membership.Checks(context.Background(), p, o, 0.1)
+	all, err := membership.Checks(context.Background(), v, p, o, 0.1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,11 +243,11 @@ func TestChecksFindAnIdleAttack(t *testing.T) {
 
 func checks(t *testing.T, b *shadow.Builtin, change func(membership.Population), claimed float64) []criteria.Check {
 	t.Helper()
-	_, p := target(t, b, 3)
+	v, p := target(t, b, 3)
 	if change != nil {
 		change(p)
 	}
-	all, err := membership.Checks(context.Background(), p, options(b, 8), claimed)
+	all, err := membership.Checks(context.Background(), v, p, options(b, 8), claimed)
 	if err != nil || len(all) != 4 {
 		t.Fatal(all, err)
 	}

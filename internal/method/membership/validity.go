@@ -25,8 +25,8 @@ const negativesFactor = 2
 
 // Checks tells whether an attack by these options could have found what it did not find, and whether what it found is the model's
 // doing. The claimed FPR is that at which the TPR decides. It trains: on the population for a control where there must be
-// nothing to find, and on a part of it for one where there must.
-func Checks(ctx context.Context, p Population, o Options, claimed float64) ([]criteria.Check, error) {
+// nothing to find, and on a part of it for one where there must. Without a training nothing must be found among the records that the victim was not trained on.
+func Checks(ctx context.Context, v Victim, p Population, o Options, claimed float64) ([]criteria.Check, error) {
 	if err := o.complete(p); err != nil {
 		return nil, err
 	}
@@ -35,7 +35,13 @@ func Checks(ctx context.Context, p Population, o Options, claimed float64) ([]cr
 		return nil, err
 	}
 	out := []criteria.Check{enough}
-	for _, control := range []func(context.Context, Population, Options) (criteria.Check, error){blind, positive, negative} {
+	nothing := negative
+	if o.Trainer == nil {
+		nothing = func(ctx context.Context, p Population, o Options) (criteria.Check, error) {
+			return heldOut(ctx, v, p, o)
+		}
+	}
+	for _, control := range []func(context.Context, Population, Options) (criteria.Check, error){blind, positive, nothing} {
 		c, err := control(ctx, p, o)
 		if err != nil {
 			return nil, err
@@ -170,22 +176,42 @@ func Overfit(p Population, seed uint64) (*shadow.Builtin, []int) {
 // negative attacks a model that was trained on as many of the members as of the others, drawn at random: a shadow. What is
 // found there is not what a model gives away.
 func negative(ctx context.Context, p Population, o Options) (criteria.Check, error) {
-	c := criteria.Check{Name: "negative-control"}
-	if o.Trainer == nil {
-		c.Detail = "without shadow models there is none that knows members no better than others: give a training"
-		return c, nil
-	}
 	seed := o.Seed ^ 0x0e9a71fe // apart from the shadows'
 	m, _, err := shadow.Train(ctx, o.Trainer, shadow.Members(p.Len(), 0, seed), seed, o.Shadows.Folder)
 	if err != nil {
-		return c, fmt.Errorf("the model of the negative control: %w", err)
+		return criteria.Check{}, fmt.Errorf("the model of the negative control: %w", err)
 	}
 	o.Confidence, o.Shadows.Progress = 1-(1-controlConfidence)/2, nil
 	results, err := against(ctx, m, p, o)
 	if err != nil {
-		return c, fmt.Errorf("the negative control: %w", err)
+		return criteria.Check{}, fmt.Errorf("the negative control: %w", err)
 	}
-	c.Passed = true
+	return quiet(results, "a model that knows members no better than others"), nil
+}
+
+// heldOut asks the victim about records that it was not trained on, of which half, drawn, are taken for members.
+func heldOut(ctx context.Context, v Victim, p Population, o Options) (criteria.Check, error) {
+	var others []int
+	for i, member := range p.Member {
+		if !member {
+			others = append(others, i)
+		}
+	}
+	some := Population{Data: shadow.Take(p.Data, others), Member: make([]bool, len(others))}
+	for _, i := range rand.New(rand.NewPCG(o.Seed, 0x0e9a)).Perm(len(others))[:len(others)/2] {
+		some.Member[i] = true
+	}
+	o.Confidence = 1 - (1-controlConfidence)/2
+	results, err := Run(ctx, v, some, o)
+	if err != nil {
+		return criteria.Check{}, fmt.Errorf("the negative control: %w", err)
+	}
+	return quiet(results, "records that the model was not trained on, half of them taken for members"), nil
+}
+
+// quiet judges attacks where there is nothing to find.
+func quiet(results []Result, on string) criteria.Check {
+	c := criteria.Check{Name: "negative-control", Passed: true}
 	farthest := results[0]
 	for _, r := range results {
 		c.Passed = c.Passed && r.AUROC.Lower <= 0.5 && r.AUROC.Upper >= 0.5
@@ -193,7 +219,7 @@ func negative(ctx context.Context, p Population, o Options) (criteria.Check, err
 			farthest = r
 		}
 	}
-	c.Detail = fmt.Sprintf("on a model that knows members no better than others, %s has an AUROC of %.3f, between %.3f and %.3f; it must be 0.5",
-		farthest.Attack, farthest.AUROC.Estimate, farthest.AUROC.Lower, farthest.AUROC.Upper)
-	return c, nil
+	c.Detail = fmt.Sprintf("on %s, %s has an AUROC of %.3f, between %.3f and %.3f; it must be 0.5",
+		on, farthest.Attack, farthest.AUROC.Estimate, farthest.AUROC.Lower, farthest.AUROC.Upper)
+	return c
 }

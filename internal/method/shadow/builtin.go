@@ -2,6 +2,8 @@ package shadow
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 
 	"assay/internal/train"
 	"assay/onnx"
@@ -12,7 +14,7 @@ type Builtin struct {
 	Data *train.Data // the population
 	// Network makes an untrained model for the records that it is to be trained on.
 	Network func(seed uint64, d *train.Data) (*onnx.Model, error)
-	Options train.Options // of which Seed, Threads and Checkpoint are each training's own
+	Options train.Options // of which Seed, Threads, Checkpoint and the key of Private are each training's own
 }
 
 // Len is the number of records.
@@ -44,6 +46,11 @@ func (b *Builtin) prepare(members []int, seed uint64) (*onnx.Model, *train.Data,
 	d := Take(b.Data, members)
 	o := b.Options
 	o.Seed, o.Threads, o.Checkpoint = seed, 1, ""
+	if o.Private != nil { // each training has noise of its own; nobody is to be kept from knowing it
+		own := *o.Private
+		own.Key = sha256.Sum256(binary.LittleEndian.AppendUint64(own.Key[:], seed))
+		o.Private = &own
+	}
 	m, err := b.Network(seed, d)
 	return m, d, o, err
 }

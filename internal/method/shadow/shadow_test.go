@@ -141,3 +141,27 @@ func TestRefuses(t *testing.T) {
 		t.Errorf("an ended context gives %v", err)
 	}
 }
+
+// Private trainings have noise of their own: with the same weights and members, two seeds come to different models by it alone.
+func TestNoiseIsEachTrainingsOwn(t *testing.T) {
+	b := builtin(20)
+	b.Network = func(_ uint64, d *train.Data) (*onnx.Model, error) { return network.MLP(3, []int{4}, 2, 1), nil }
+	b.Options.Batch, b.Options.Epochs = 20, 1
+	b.Options.Private = &train.Private{Clip: 1e-6, NoiseMultiplier: 1e6} // what is left is noise
+	members := shadow.Members(20, 0, 1)
+	var models [][]byte
+	for _, seed := range []uint64{1, 2, 1} {
+		m, err := b.Train(t.Context(), members, seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := m.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		models = append(models, text)
+	}
+	if bytes.Equal(models[0], models[1]) || !bytes.Equal(models[0], models[2]) {
+		t.Error("the noise is not the seed's")
+	}
+}

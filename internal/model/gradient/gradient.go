@@ -15,6 +15,7 @@ import (
 	"assay/internal/model"
 	"assay/internal/model/ort"
 	"assay/onnx"
+	"assay/onnx/infer"
 )
 
 // Options say how a model is taken for a classifier, and how its gradients are run.
@@ -148,6 +149,44 @@ func (m *Model) Loops() []string {
 		}
 	}
 	return names(loops)
+}
+
+// Refining names those of the loops that carry a value of the shape of the model's input from one pass to the next, as one does that
+// optimises or purifies its input before it answers (the fifth flag of AutoAttack). The state of a recurrent network has another shape.
+func (m *Model) Refining() []string {
+	var shapes []onnx.Shape
+	for _, in := range m.recognised.Inputs {
+		row := onnx.Shape{onnx.Dim{Size: 1}}
+		for _, n := range in.Shape {
+			row = append(row, onnx.Dim{Size: n})
+		}
+		shapes = append(shapes, row)
+	}
+	types, err := infer.Shapes(m.recognised.Model, infer.WithInput(m.recognised.Inputs[0].Name, shapes[0]))
+	if err != nil {
+		return m.Loops() // what cannot be told apart is taken for the worse
+	}
+	var loops []*onnx.Node
+	for _, n := range m.recognised.Model.Graph.Nodes {
+		for _, state := range carried(n) {
+			if slices.ContainsFunc(shapes, func(s onnx.Shape) bool { return slices.Equal(types.Shape(state), s) }) {
+				loops = append(loops, n)
+				break
+			}
+		}
+	}
+	return names(loops)
+}
+
+// carried are the values with which the state of a loop begins.
+func carried(n *onnx.Node) []string {
+	switch n.OpType() {
+	case "Loop": // after the number of passes and the condition
+		return n.Inputs[min(2, len(n.Inputs)):]
+	case "Scan":
+		return n.Inputs[:max(len(n.Inputs)-int(n.Int("num_scan_inputs", 0)), 0)]
+	}
+	return nil
 }
 
 // Close frees the model's memory after waiting for its run.

@@ -456,6 +456,34 @@ func TestLoopsAreNamed(t *testing.T) {
 	}
 }
 
+// TestRefining: a loop whose state has the input's shape is told from one of a recurrent network.
+func TestRefining(t *testing.T) {
+	scan := func(width int64, axis int64) *onnx.Model {
+		body := onnx.NewBuilder("body")
+		state, step := body.Input("state", onnx.Float32, "n", width), body.Input("step", onnx.Float32, "n")
+		changed := body.Op("Tanh", nil, body.Op("Add", nil, state, body.Op("Unsqueeze", nil, step, body.Ints(1))))
+		body.OutputAs("next", changed, onnx.Float32, onnx.Dims("n", width))
+		b := onnx.NewBuilder("looping")
+		x := b.Input("x", onnx.Float32, "n", 3)
+		first := x
+		if width != 3 {
+			first = b.Op("MatMul", nil, x, b.Weight(onnx.NewTensor("in", drawn(3*int(width), 2), 3, width)))
+		}
+		last := b.Op("Scan", onnx.Attrs{"body": body.Graph, "num_scan_inputs": int64(1), "scan_input_axes": []int64{axis}}, first, x)
+		b.OutputAs("y", b.Op("MatMul", nil, last, b.Weight(onnx.NewTensor("w", drawn(int(width)*3, 1), width, 3))), onnx.Float32, onnx.Dims("n", 3))
+		return b.Model()
+	}
+	if g := open(t, scan(3, 1), gradient.Options{}); len(g.Refining()) != 1 || !strings.Contains(g.Refining()[0], "Scan") {
+		t.Errorf("of a state of the input's shape: %q", g.Refining())
+	}
+	if g := open(t, scan(5, 1), gradient.Options{}); len(g.Refining()) > 0 || len(g.Loops()) != 1 {
+		t.Errorf("of a hidden state: %q", g.Refining())
+	}
+	if plain := open(t, network.MLP(3, []int{4}, 3, 1), gradient.Options{}); len(plain.Refining()) > 0 {
+		t.Errorf("without loops: %q", plain.Refining())
+	}
+}
+
 func TestWrongCalls(t *testing.T) {
 	g := open(t, network.MLP(2, nil, 2, 1), gradient.Options{Batch: 4})
 	room := func(n int) (s, l, x []float32) { return make([]float32, 2*n), make([]float32, n), make([]float32, 2*n) }

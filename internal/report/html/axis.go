@@ -7,9 +7,10 @@ import (
 
 // axis maps values to places in a drawing.
 type axis struct {
-	low, high float64 // values
+	low, high float64 // values, or their powers of ten
 	from, to  float64 // places, in the drawing's units
 	step      float64 // between ticks
+	log       bool    // logarithmic
 }
 
 // tick is a mark on an axis.
@@ -35,7 +36,16 @@ func newAxis(from, to float64, ticks int, values ...float64) axis {
 		}
 	}
 	step := roundStep((high - low) / float64(ticks))
-	return axis{math.Floor(low/step+1e-9) * step, math.Ceil(high/step-1e-9) * step, from, to, step}
+	return axis{math.Floor(low/step+1e-9) * step, math.Ceil(high/step-1e-9) * step, from, to, step, false}
+}
+
+// leastLog is the least value that stands on a logarithmic axis.
+const leastLog = 1e-12
+
+// newLogAxis gives a logarithmic axis that ends at powers of ten, of which there is more than one.
+func newLogAxis(first, last, from, to float64) axis {
+	low := math.Floor(math.Log10(first) + 1e-9)
+	return axis{low, max(math.Ceil(math.Log10(last)-1e-9), low+1), from, to, 1, true}
 }
 
 // roundStep gives the least of 1, 2, 5 times a power of ten that is no less than a width.
@@ -51,6 +61,9 @@ func roundStep(width float64) float64 {
 
 // place gives where a value is drawn; one beyond the axis is drawn at its end.
 func (a axis) place(v float64) float64 {
+	if a.log {
+		v = math.Log10(max(v, leastLog))
+	}
 	part := (min(max(v, a.low), a.high) - a.low) / (a.high - a.low)
 	return a.from + part*(a.to-a.from)
 }
@@ -61,6 +74,9 @@ func (a axis) ticks(label func(float64) string) []tick {
 	var ticks []tick
 	for i := range int(math.Round((a.high-a.low)/a.step)) + 1 {
 		v := a.low + float64(i)*a.step
+		if a.log {
+			v = math.Pow10(int(v))
+		}
 		ticks = append(ticks, tick{a.at(v), label(v)})
 	}
 	return ticks

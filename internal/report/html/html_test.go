@@ -198,6 +198,26 @@ func TestPlot(t *testing.T) {
 	}
 }
 
+// TestLogPlot: between logarithmic axes a rate that is as large as its budget is on the diagonal, and nothing leaves the axes.
+func TestLogPlot(t *testing.T) {
+	points := []report.Point{{Budget: 0.001, Rate: 0.001, Upper: 1}, {Budget: 0.01, Rate: 0.01, Upper: 1}, {Budget: 0.1, Rate: 0.1, Upper: 1}, {Budget: 1, Rate: 1, Lower: 1, Upper: 1}}
+	from := report.Plot{Title: "rate", Scale: report.Logarithmic, Joint: true, Curves: []report.Curve{{Name: "guessing", Points: points}}}
+	p := newPlot(reporttest.Digits(), "t", from, "p")
+	if got, want := p.Curves[0].Path, "M52 262L211.3 182L370.7 102L530 22"; got != want {
+		t.Errorf("the diagonal is drawn as %s, want %s", got, want)
+	}
+	if got, want := p.Curves[0].Band, "M52 22L211.3 22L370.7 22L530 22L530 22L370.7 262L211.3 262L52 262Z"; got != want {
+		t.Errorf("the band is drawn as %s, want %s", got, want)
+	}
+	if len(p.X) != 4 || len(p.Y) != 4 || p.X[0] != (tick{"52", "0.001"}) || p.Y[3] != (tick{"22", "100 %"}) {
+		t.Errorf("ticks %v and %v", p.X, p.Y)
+	}
+	from.Curves[0].Points = []report.Point{{Budget: 0, Rate: 0.5}, {Budget: 1, Rate: 0.5}}
+	if p := newPlot(reporttest.Digits(), "t", from, "p"); len(p.Curves) != 0 || len(p.Tables) != 1 {
+		t.Error("a budget that has no logarithm must be in the table alone")
+	}
+}
+
 func TestBroken(t *testing.T) {
 	test := report.Test{
 		Methods: []report.Method{{Name: "a"}, {Name: "idle"}, {Name: "b"}},

@@ -34,6 +34,7 @@ type plot struct {
 	Tables             []table
 	Banded             string // names of the curves whose interval is drawn
 	Confidence         string
+	Joint              bool
 }
 
 // line is a curve as steps: a rate holds from its budget on, until a larger one was tried.
@@ -81,20 +82,17 @@ func newPlot(d *report.Document, test string, from report.Plot, id string) *plot
 		return nil
 	}
 	budgets := budgetsOf(curves)
-	p := &plot{ID: id, Title: from.Title + " by budget", Rates: from.Title, Budget: from.Budget, Note: from.Note}
+	p := &plot{ID: id, Title: from.Title + " by budget", Rates: from.Title, Budget: from.Budget, Note: from.Note, Joint: from.Joint}
 	if c := curves[0].Confidence; c > 0 {
 		p.Confidence = report.Percent(c)
 	}
 	for some := range slices.Chunk(curves, columns) {
 		p.Tables = append(p.Tables, tabulate(some, budgets))
 	}
-	if !drawable(budgets...) {
+	if !drawable(budgets...) || from.Scale == report.Logarithmic && budgets[0] < leastLog {
 		return p
 	}
-	height := max(plotHeight, labelGap*len(curves))
-	last := budgets[len(budgets)-1]
-	x := newAxis(plotLeft, plotRight, 6, budgets[0], last+(last-budgets[0])/16) // room for the last step
-	y := axis{0, 1, float64(plotTop + height), plotTop, 0.25}
+	x, y := axes(from.Scale, budgets, max(plotHeight, labelGap*len(curves)))
 	p.X, p.Y = x.ticks(number), y.ticks(report.Percent)
 	p.Left, p.Right, p.Top, p.Bottom = coordinate(plotLeft), coordinate(plotRight), coordinate(plotTop), coordinate(y.from)
 	p.Below, p.Height = coordinate(y.from+17), coordinate(y.from+46)
@@ -112,6 +110,18 @@ func newPlot(d *report.Document, test string, from report.Plot, id string) *plot
 	}
 	p.Text = describe(curves, p.Limits)
 	return p
+}
+
+// axes gives those of a plot of a height. Where they are logarithmic both begin at the same power of ten, so that a rate that is
+// as large as its budget is on the diagonal.
+func axes(scale report.Scale, budgets []float64, height int) (x, y axis) {
+	first, last, bottom := budgets[0], budgets[len(budgets)-1], float64(plotTop+height)
+	if scale == report.Logarithmic {
+		x = newLogAxis(first, last, plotLeft, plotRight)
+		return x, axis{x.low, 0, bottom, plotTop, 1, true}
+	}
+	x = newAxis(plotLeft, plotRight, 6, first, last+(last-first)/16) // room for the last step
+	return x, axis{0, 1, bottom, plotTop, 0.25, false}
 }
 
 // bands draws the interval of the first curve, and that of a second where there are no more: several hide each other.
@@ -139,7 +149,7 @@ func budgetsOf(curves []report.Curve) []float64 {
 	return slices.Compact(all)
 }
 
-// steps draws points as steps, each rate up to the next budget and the last to the end.
+// steps draws points as steps, each rate up to the next budget and the last to the end. Between logarithmic axes it joins them by lines.
 func steps(points []report.Point, x, y axis, value func(report.Point) float64) string {
 	var path strings.Builder
 	for i, q := range points {
@@ -147,7 +157,14 @@ func steps(points []report.Point, x, y axis, value func(report.Point) float64) s
 			fmt.Fprintf(&path, "M%s %s", x.at(q.Budget), y.at(value(q)))
 			continue
 		}
+		if x.log {
+			fmt.Fprintf(&path, "L%s %s", x.at(q.Budget), y.at(value(q)))
+			continue
+		}
 		fmt.Fprintf(&path, "H%sV%s", x.at(q.Budget), y.at(value(q)))
+	}
+	if x.log {
+		return path.String()
 	}
 	return path.String() + "H" + coordinate(x.to)
 }
@@ -156,6 +173,10 @@ func steps(points []report.Point, x, y axis, value func(report.Point) float64) s
 func backwards(points []report.Point, x, y axis, value func(report.Point) float64) string {
 	var path strings.Builder
 	for _, q := range slices.Backward(points) {
+		if x.log {
+			fmt.Fprintf(&path, "L%s %s", x.at(q.Budget), y.at(value(q)))
+			continue
+		}
 		fmt.Fprintf(&path, "V%sH%s", y.at(value(q)), x.at(q.Budget))
 	}
 	return path.String()
