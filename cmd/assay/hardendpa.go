@@ -175,7 +175,11 @@ func (f *dpaFlags) merged(ctx context.Context, u *ui, s *split, out *voting) (*o
 	if err != nil {
 		return nil, err
 	}
-	return f.vote(ctx, f.networks, s.schema)
+	m, err := f.vote(ctx, f.networks, s.schema)
+	if err != nil {
+		return nil, err
+	}
+	return m, dpa.Division{Partitions: f.partitions, Spread: f.over, Records: s.records.training.Len()}.Write(m)
 }
 
 // learn trains the network of a part. It sees nothing of the others.

@@ -14,6 +14,7 @@ import (
 	"assay/internal/method/target"
 	"assay/internal/model/ort"
 	"assay/internal/privacy"
+	"assay/internal/solution/dpa"
 	"assay/internal/solution/ensemble"
 	"assay/internal/solution/knn"
 	"assay/internal/solution/mahalanobis"
@@ -168,6 +169,7 @@ func (f *graphFlags) open(ctx context.Context, u *ui, j *job) (schema *dataset.S
 // finish writes into the model what it takes. What was proven of the training of the one model within holds for what changes its answers
 // alone; other solutions look at records.
 func (f *graphFlags) finish(m *onnx.Model, name string, s *dataset.Schema) error {
+	delete(m.Metadata, dpa.Entry) // what is built around a vote is none
 	if !slices.Contains([]string{"labels", "rounding", "topk", "noise"}, name) {
 		delete(m.Metadata, privacy.Entry)
 	} else if m.Metadata[privacy.Entry] != "" {

@@ -56,6 +56,7 @@ type Test struct {
 	Model         string              `json:"model"`
 	Solution      string              `json:"solution,omitempty"` // where what it does is observed, rather than its model
 	Without       string              `json:"without,omitempty"`  // the model without the solution, where the test is of one
+	Twin          bool                `json:"twin,omitempty"`     // it is of the system that the solution was not applied to, which the tester makes itself
 	Data          string              `json:"data"`
 	Attacker      Attacker            `json:"attacker"`
 	Seed          uint64              `json:"seed"`

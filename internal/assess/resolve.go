@@ -134,7 +134,7 @@ func (r *resolver) test(d *PlannedDecision, part system.Case, base criteria.Crit
 	d.Data = part.Data.Name
 	d.Criterion, changes = g.Criterion.Apply(base)
 	r.override(g, changes)
-	if part.Without == nil {
+	if part.Without == nil && d.Cell != twinned {
 		r.withoutComparison(d, g)
 	}
 	for _, cost := range d.Criterion.Costs {
@@ -154,11 +154,19 @@ func (r *resolver) test(d *PlannedDecision, part system.Case, base criteria.Crit
 		without = part.Without.Name
 	}
 	d.Test = r.addTest(d, part.Model.Name, without)
-	if part.Without != nil && d.Attacker.Poison == nil { // of training data, the inspection is looked at, and no model
+	switch {
+	case d.Cell == twinned:
+		t := *r.plan.test(d.Test)
+		t.Twin, t.Title = true, t.Title+", not repaired"
+		d.Baseline = r.add(&t)
+	case part.Without != nil && d.Cell.Vulnerability != assay.DataPoisoning: // there, training data are looked at, and no model
 		d.Baseline = r.addTest(d, part.Without.Name, "")
 	}
 	return nil
 }
+
+// twinned is the cell whose tests make the system without the solution themselves: a twin that is poisoned, and not repaired.
+var twinned = assay.Cell{Vulnerability: assay.DataPoisoning, Function: assay.Resolve}
 
 // The costs that tests of a model can observe.
 const (
@@ -289,16 +297,24 @@ func change[T comparable](changes *[]system.Change, field string, value, by *T) 
 func (r *resolver) addTest(d *PlannedDecision, model, without string) string {
 	t := &Test{Vulnerability: d.Cell.Vulnerability, Model: model, Without: without, Data: d.Data, Attacker: d.Attacker, Seed: r.system.Seed}
 	t.Title = fmt.Sprintf("%s on %s, %s up to %g", model, d.Data, d.Attacker.Norm, d.Attacker.Eps)
-	if p := d.Attacker.Poison; p != nil {
-		t.Function, t.Solution = d.Cell.Function, d.Solution
-		t.Title = fmt.Sprintf("%s on %s, %g %% of the training data planted", d.Solution, d.Data, 100*p.Share)
-	}
 	if d.Attacker == (Attacker{}) {
 		t.Function, t.Metric = d.Cell.Function, d.Criterion.Metric
 		t.Title = fmt.Sprintf("%s and %s, %s: %s", model, d.Data, d.Cell.Vulnerability, d.Cell.Function)
 	}
+	if d.Cell.Vulnerability == assay.DataPoisoning {
+		t.Function, t.Solution = d.Cell.Function, d.Solution
+		t.Title = fmt.Sprintf("%s on %s, %s", d.Solution, d.Data, d.Cell.Function)
+	}
+	if p := d.Attacker.Poison; p != nil {
+		t.Title = fmt.Sprintf("%s on %s, %g %% of the training data planted", d.Solution, d.Data, 100*p.Share)
+	}
+	return r.add(t)
+}
+
+// add gives the id of a test, which is in the plan once.
+func (r *resolver) add(t *Test) string {
 	untitled := *t
-	untitled.Title = ""
+	untitled.Title, untitled.ID = "", ""
 	t.ID = evidence.DigestOf(untitled)[:12]
 	if r.plan.test(t.ID) == nil {
 		r.plan.Tests = append(r.plan.Tests, t)

@@ -68,8 +68,13 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// poisonDetected is the goal whose attacker plants poison, and changes no inputs.
-const poisonDetected = "data-poisoning-detect"
+// poisoned tells goals whose attacker plants poison, and changes no inputs.
+func poisoned(goal string) bool {
+	return goal == "data-poisoning-detect" || goal == "data-poisoning-resolve" || goal == "data-poisoning-prevent-certified"
+}
+
+// sourcesControlled is the goal that is decided by a census of training data.
+const sourcesControlled = "data-poisoning-control"
 
 // TestTestable: criteria are proposed for what a method can test, and for nothing else.
 func TestTestable(t *testing.T) {
@@ -79,7 +84,7 @@ func TestTestable(t *testing.T) {
 		for _, m := range assay.Modalities() {
 			for _, l := range assay.Levels() {
 				criterion, attacker, err := c.Criterion(g.ID, m, l)
-				if testable := g.ID == "evasion-prevent" || g.ID == poisonDetected && m != assay.Text || supplied(g.ID) || member(g.ID) && m != assay.Text; testable != (err == nil) {
+				if testable := g.ID == "evasion-prevent" || poisoned(g.ID) && m != assay.Text || supplied(g.ID) || (g.ID == sourcesControlled || member(g.ID)) && m != assay.Text; testable != (err == nil) {
 					t.Errorf("%s, %s, %s: %v", g.ID, m, l, err)
 					continue
 				}
@@ -90,13 +95,13 @@ func TestTestable(t *testing.T) {
 					continue
 				}
 				proposed++
-				if g.ID == poisonDetected {
+				if poisoned(g.ID) {
 					if attacker.Plants(m) == nil || !slices.Contains(criterion.Checks, "positive-control") || !slices.Contains(criterion.Checks, "negative-control") {
 						t.Errorf("%s, %s, %s: nothing is planted, or no controls", g.ID, m, l)
 					}
 					continue
 				}
-				if supplied(g.ID) || member(g.ID) {
+				if supplied(g.ID) || g.ID == sourcesControlled || member(g.ID) {
 					if attacker.ID != "" || !slices.Contains(criterion.Checks, "positive-control") || !slices.Contains(criterion.Checks, "negative-control") {
 						t.Errorf("%s, %s, %s: an attacker with bounds, or no controls", g.ID, m, l)
 					}
@@ -108,8 +113,8 @@ func TestTestable(t *testing.T) {
 			}
 		}
 	}
-	if proposed != 9+6+18+12 {
-		t.Errorf("%d criteria are proposed, want 45", proposed)
+	if proposed != 9+18+6+18+12 {
+		t.Errorf("%d criteria are proposed, want 63", proposed)
 	}
 }
 

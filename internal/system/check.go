@@ -63,6 +63,7 @@ func (s *System) check() error {
 	for i := range s.Solutions {
 		c.solution(&s.Solutions[i], models)
 		c.inspection(&s.Solutions[i], data)
+		c.sources(&s.Solutions[i], data)
 	}
 	for i := range s.Goals {
 		c.goal(&s.Goals[i], solutions, data)

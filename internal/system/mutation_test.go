@@ -35,7 +35,7 @@ type mutation struct {
 
 // Texts that mean nothing to Assay, so that any other will do.
 var freeText = regexp.MustCompile(`^system\.(name|provider|description|intended-use|contact)$|annex-iii\[|\.(harm|owner|reason|approved-by|training|licence|supplier|identity|scores|description|missing)$` +
-	`|classes\[|\.columns\[|\.drop\[|categories\[|detector\.output$|^data\[\d+\]\.(text|label)$|^endpoints.*\.(model|version|signature|input|output|request|prefix|environment)$`)
+	`|classes\[|\.columns\[|\.drop\[|categories\[|detector\.output$|\.sources\.column$|\.allowed\[\d+\]\.name$|^data\[\d+\]\.(text|label)$|^endpoints.*\.(model|version|signature|input|output|request|prefix|environment)$`)
 
 // Texts of which the schema knows no more than that they are texts.
 var readElsewhere = regexp.MustCompile(`relations\[|\.timeout$|\.retry\.`)

@@ -236,6 +236,8 @@ type Solution struct {
 	Without string `yaml:"without"`
 	// Inspection is how training data are looked through for planted records, where that is the solution.
 	Inspection *Inspection `yaml:"inspection" json:",omitempty"`
+	// Sources are whom training data may come from, where that is the solution.
+	Sources *Sources `yaml:"sources" json:",omitempty"`
 	// Description says what the solution is, for readers of the report.
 	Description string `yaml:"description"`
 }
@@ -253,6 +255,25 @@ type Inspection struct {
 	Network string `yaml:"network" check:"name"`
 	// Epochs is how often each training goes through the data; 10 if it is left out.
 	Epochs int `yaml:"epochs" check:"min=1 max=100000"`
+}
+
+// Sources are whom training data may come from, and how much of them each may give. The data of the goal are the protected
+// ones, which no model is trained on.
+type Sources struct {
+	// Data are the training data.
+	Data string `yaml:"data" check:"required"`
+	// Column is the column of the table that names each record's source. It is no feature: list it under drop in the schema.
+	Column string `yaml:"column" check:"required"`
+	// Allowed are the sources that there may be.
+	Allowed []Source `yaml:"allowed" check:"required"`
+}
+
+// Source is one that training data may come from.
+type Source struct {
+	// Name is what the column says of its records.
+	Name string `yaml:"name" check:"required"`
+	// Share is the largest part of all records that it may give.
+	Share float64 `yaml:"share" check:"required above=0 max=1"`
 }
 
 // Goal is a goal of the catalogue that a solution is held to. What it does not say

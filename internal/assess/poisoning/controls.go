@@ -2,19 +2,14 @@ package poisoning
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
 
-	"assay/internal/assess"
 	"assay/internal/criteria"
 	"assay/internal/dataset"
 	"assay/internal/stat"
 )
-
-const controlName = "controls"
 
 // controls is what the control recorded: inspections of data in which nothing is planted, and in which it cannot be overlooked.
 type controls struct {
@@ -40,34 +35,28 @@ type power struct {
 // crudeShare is the share of the crude poison.
 const crudeShare = 0.05
 
-// Control inspects the data as they are; with crude poison, by all detectors and by none; and it
+// control inspects the data as they are; with crude poison, by all detectors and by none; and it
 // counts how many plantings of the test were noticed at all.
-func (t *Tester) Control(ctx context.Context, test *assess.Test, _ string, _ []int) (json.RawMessage, error) {
-	tr, err := t.trial(ctx, test)
+func (t *detection) control(ctx context.Context) (any, error) {
+	quiet, err := t.inspect(ctx, t.training, make([]bool, t.training.Len()), t.seed, t.names)
 	if err != nil {
 		return nil, err
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	quiet, err := tr.inspect(ctx, tr.training, make([]bool, tr.training.Len()), tr.seed, tr.names)
+	out := controls{Alarms: quiet.alarms, Records: quiet.others, Judged: quiet.judged, FPR: t.fpr, Said: quiet.decidedly}
+	poisoned, which := crude(t.training)
+	all, err := t.inspect(ctx, poisoned, which, t.seed, detectorNames())
 	if err != nil {
 		return nil, err
 	}
-	out := controls{Alarms: quiet.alarms, Records: quiet.others, Judged: quiet.judged, FPR: tr.fpr, Said: quiet.decidedly}
-	poisoned, which := crude(tr.training)
-	all, err := tr.inspect(ctx, poisoned, which, tr.seed, detectorNames())
-	if err != nil {
-		return nil, err
-	}
-	blind, err := tr.inspect(ctx, poisoned, which, tr.seed, nil)
+	blind, err := t.inspect(ctx, poisoned, which, t.seed, nil)
 	if err != nil {
 		return nil, err
 	}
 	out.Crude, out.Found, out.Blind = len(all.planted), suspected(all), suspected(blind)
-	for f, family := range tr.families {
-		p := power{Family: family.Describe().Name, Share: tr.share}
-		for k := f; k < plantings*len(tr.families); k += len(tr.families) {
-			r, err := tr.result(ctx, k)
+	for f, family := range t.families {
+		p := power{Family: family.Describe().Name, Share: t.share}
+		for k := f; k < plantings*len(t.families); k += len(t.families) {
+			r, err := t.result(ctx, k)
 			if err != nil {
 				return nil, err
 			}
@@ -77,7 +66,7 @@ func (t *Tester) Control(ctx context.Context, test *assess.Test, _ string, _ []i
 		}
 		out.Power = append(out.Power, p)
 	}
-	return json.Marshal(out)
+	return out, nil
 }
 
 func suspected(r *result) (n int) {
@@ -111,17 +100,6 @@ func crude(d *dataset.Dataset) (*dataset.Dataset, []bool) {
 		out.Y[i], which[i] = 0, true
 	}
 	return out, which
-}
-
-func controlled(all map[string]json.RawMessage) (c controls, err error) {
-	text, ok := all[controlName]
-	if !ok {
-		return c, errors.New("the controls were not recorded")
-	}
-	if err := json.Unmarshal(text, &c); err != nil {
-		return c, fmt.Errorf("the record of the controls is damaged: %w", err)
-	}
-	return c, nil
 }
 
 // leastUnits is how many planted records a rate is taken of.

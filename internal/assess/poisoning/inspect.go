@@ -103,6 +103,7 @@ func (in *inspector) build(d *train.Data, seed uint64) (*onnx.Model, error) {
 // result is what an inspection said of data into which some records were planted.
 type result struct {
 	planted   []found // in the order of the records
+	kept      []int   // records that were not suspected, in order
 	alarms    int     // others that were suspected
 	others    int
 	judged    int // clean records that the others were compared with
@@ -137,6 +138,9 @@ func (in *inspector) inspect(ctx context.Context, d *dataset.Dataset, which []bo
 	out := &result{p: ranking.P, decidedly: ranking.Planted, judged: in.clean.Len() - in.clean.Len()/2}
 	slices.SortFunc(ranking.Suspects, func(a, b poisoning.Suspect) int { return a.Record - b.Record })
 	for _, s := range ranking.Suspects {
+		if !s.Suspected {
+			out.kept = append(out.kept, s.Record)
+		}
 		switch {
 		case which[s.Record]:
 			out.planted = append(out.planted, found{d.Number[s.Record], s.P, s.Suspected})
