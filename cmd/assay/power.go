@@ -65,7 +65,8 @@ func (nothing) Plant(_ context.Context, d *dataset.Dataset, _ plant.Options) (*p
 	return &plant.Planted{Dataset: d, Which: make([]bool, d.Len())}, nil
 }
 
-// measure plants each family at each share into copies of the data, and has all detectors look; first at the data as they are.
+// measure plants each family at each share into copies of the data, and has all detectors look; first at the data as they are. Where
+// it is broken off, the tables that are whole are given beside the error.
 func (f *inspectFlags) measure(ctx context.Context, u *ui, d, clean *dataset.Dataset) (*power, error) {
 	out := &power{Data: f.data.path, Records: d.Len(), Clean: clean.Len(), FPR: f.fpr, Trials: f.power.trials}
 	done, all := 0, (1+len(f.power.families)*len(f.power.shares))*f.power.trials
@@ -88,7 +89,7 @@ func (f *inspectFlags) measure(ctx context.Context, u *ui, d, clean *dataset.Dat
 				break
 			}
 			if err != nil {
-				return nil, err
+				return out, err
 			}
 			out.Tables = append(out.Tables, *rows)
 		}
@@ -215,11 +216,11 @@ func (f *inspectFlags) runPower(ctx context.Context, u *ui) error {
 	}
 	r, err := f.measure(ctx, u, d.Select(indices[:d.Len()-n]), d.Select(indices[d.Len()-n:]))
 	u.done()
-	if err != nil {
+	if r == nil {
 		return err
 	}
 	if f.format == "json" {
-		return u.json(r)
+		return errors.Join(err, u.json(r))
 	}
 	u.row("data", "%s: %d records, and %d clean ones that set the thresholds", r.Data, r.Records, r.Clean)
 	u.row("false alarms", "%g of clean records, at most in the mean", r.FPR)
@@ -240,5 +241,5 @@ func (f *inspectFlags) runPower(ctx context.Context, u *ui) error {
 	for _, text := range r.Left {
 		u.note("left out: %s", text)
 	}
-	return nil
+	return err
 }
