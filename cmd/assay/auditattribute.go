@@ -40,12 +40,7 @@ With --limit the exit code is 0 if the gain of every attack is shown to be at mo
 one is shown to be more, and 2 if neither is.`,
 		Example: `  assay audit-privacy attribute --model model.onnx --data train.csv --prior other.csv --label income --attribute sex --limit 0.05`,
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := f.limitFlags.read(c); err != nil {
-				return err
-			}
-			return f.run(c.Context(), u)
-		},
+		RunE:    f.limitFlags.before(u, f.run),
 	}
 	f.data.add(c)
 	f.admission.add(c)

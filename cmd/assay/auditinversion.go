@@ -39,12 +39,7 @@ With --limit the exit code is 0 if the part of classes that leak is shown to be 
 it is shown to be more, and 2 if neither is.`,
 		Example: `  assay audit-privacy inversion --model model.onnx --data faces.npz --by label-only --pictures classes.html`,
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := f.limitFlags.read(c); err != nil {
-				return err
-			}
-			return f.run(c.Context(), u)
-		},
+		RunE:    f.limitFlags.before(u, f.run),
 	}
 	f.data.add(c)
 	f.admission.add(c)

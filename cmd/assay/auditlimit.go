@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"assay/internal/method/inversion"
@@ -20,6 +22,16 @@ func (f *limitFlags) add(c *cobra.Command, most string) {
 	s.Float64Var(&f.confidence, "confidence", 0.95, "of the bounds, for all attacks together")
 	s.Float64Var(&f.limit, "limit", 0, most)
 	s.StringVar(&f.format, "format", "text", "of the result: text or json")
+}
+
+// before reads the flags before an audit is made.
+func (f *limitFlags) before(u *ui, audit func(context.Context, *ui) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, _ []string) error {
+		if err := f.read(c); err != nil {
+			return err
+		}
+		return audit(c.Context(), u)
+	}
 }
 
 // read notes whether there is a limit, and refuses what no model or data could change.

@@ -44,12 +44,7 @@ With --limit the exit code is 0 if that gain is shown to be at most that, 1 if i
 to be more, and 2 if neither is.`,
 		Example: `  assay audit-privacy property --model model.onnx --data population.csv --label income --attribute sex --value female --shares 0.2,0.5 --cache shadows`,
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := f.limitFlags.read(c); err != nil {
-				return err
-			}
-			return f.run(c.Context(), u)
-		},
+		RunE:    f.limitFlags.before(u, f.run),
 	}
 	f.data.add(c)
 	f.admission.add(c)

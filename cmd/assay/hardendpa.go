@@ -105,15 +105,8 @@ func (f *dpaFlags) run(ctx context.Context, u *ui) error {
 	}
 	started := time.Now()
 	f.options.Seed = f.parts.seed
-	verified, err := f.origin(ctx)
+	parts, verified, err := f.records(ctx, nil)
 	if err != nil {
-		return err
-	}
-	parts, err := f.parts.read(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := f.parts.saveTest(ctx, parts); err != nil {
 		return err
 	}
 	out := &voting{

@@ -13,6 +13,7 @@ import (
 
 	"assay/internal/dataset"
 	"assay/internal/model/ort"
+	"assay/internal/origin"
 	"assay/internal/solution/sisa"
 	"assay/internal/train"
 	"assay/onnx"
@@ -71,7 +72,8 @@ type forgetting struct {
 	Arch     string         `json:"arch"`
 	Trained  int            `json:"trained"` // slices
 	Slices   int            `json:"slices"`
-	Forgot   int            `json:"forgot"` // records
+	Forgot   int            `json:"forgot"`           // records
+	Origin   *origin.Report `json:"origin,omitempty"` // of the data, where that was demanded
 	Trace    *sisa.Trace    `json:"trace,omitempty"`
 	Out      string         `json:"out"`
 	Seconds  float64        `json:"seconds"`
@@ -103,11 +105,8 @@ func (f *sisaFlags) run(ctx context.Context, u *ui) error {
 			return err
 		}
 	}
-	parts, err := f.parts.read(ctx, nil)
+	parts, verified, err := f.records(ctx, nil)
 	if err != nil {
-		return err
-	}
-	if err := f.parts.saveTest(ctx, parts); err != nil {
 		return err
 	}
 	removed, err := f.removed(u, parts)
@@ -128,7 +127,7 @@ func (f *sisaFlags) run(ctx context.Context, u *ui) error {
 	}
 	out := &forgetting{
 		Data: f.parts.data.path, Shape: parts.training.Shape, Classes: parts.schema.Label.Classes, Examples: parts.sizes(), Arch: f.arch,
-		Trained: trained.Slices, Slices: f.sisa.Shards * f.sisa.Slices, Out: f.out,
+		Origin: verified, Trained: trained.Slices, Slices: f.sisa.Shards * f.sisa.Slices, Out: f.out,
 		hardening: newHardening("sisa", fmt.Sprintf("the vote of %d networks, each trained on its shard of the records in %d slices", f.sisa.Shards, f.sisa.Slices)),
 	}
 	m, err := f.vote(ctx, trained.Models, parts.schema)
@@ -231,6 +230,9 @@ func (o *forgetting) verdict() error {
 // forgot prints the result.
 func (u *ui) forgot(o *forgetting) {
 	u.row("data", "%s: examples of shape %v, %d classes", o.Data, o.Shape, len(o.Classes))
+	if o.Origin != nil {
+		u.row("origin", "%s", originText(o.Origin))
+	}
 	u.row("trained", "%d of %d slices, %s", o.Trained, o.Slices, o.Arch)
 	u.row("hardened", "%s", o.Hardened)
 	u.hardened(o.hardening)

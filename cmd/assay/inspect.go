@@ -287,20 +287,11 @@ func (f *inspectFlags) score(ctx context.Context, r *poisoning.Records) (scored 
 		return nearest, err
 	}
 	detectors := poisoning.Detectors(ofFeatures, search)
-	if r.Checkpoints == nil {
-		detectors = slices.DeleteFunc(detectors, func(d poisoning.Detector) bool { return slices.Contains(d.Describe().Needs, poisoning.Checkpoints) })
-	}
 	if f.strip != nil {
 		detectors = append(detectors, f.strip)
 	}
-	for k, d := range detectors {
-		suspicion, err := d.Suspect(ctx, r, rand.New(rand.NewPCG(f.options.Seed, uint64(k))))
-		if err != nil {
-			return nil, nil, err
-		}
-		scored = append(scored, poisoning.Scored{Detector: d.Describe().Name, Suspicion: suspicion})
-	}
-	return scored, nearest, nil
+	scored, err = poisoning.Score(ctx, detectors, nil, r, f.options.Seed)
+	return scored, nearest, err
 }
 
 // write writes the files that were asked for.

@@ -71,11 +71,11 @@ func (f *inspectFlags) measure(ctx context.Context, u *ui, d, clean *dataset.Dat
 	out := &power{Data: f.data.path, Records: d.Len(), Clean: clean.Len(), FPR: f.fpr, Trials: f.power.trials}
 	done, all := 0, (1+len(f.power.families)*len(f.power.shares))*f.power.trials
 	progress := func() { done++; u.counted("planting", done, all) }
-	clear, err := f.planted(ctx, nothing{}, 0, d, clean, progress)
+	asIs, err := f.planted(ctx, nothing{}, 0, d, clean, progress)
 	if err != nil {
 		return nil, err
 	}
-	out.Tables = append(out.Tables, *clear)
+	out.Tables = append(out.Tables, *asIs)
 	for _, name := range f.power.families {
 		planter, err := builtin.FindPlanter(name, builtin.Planting{})
 		if err != nil {

@@ -129,15 +129,8 @@ func (f *trainFlags) run(c *cobra.Command, u *ui) error {
 		return err
 	}
 	f.options.Seed = f.parts.seed
-	verified, err := f.origin(ctx)
+	parts, verified, err := f.records(ctx, known)
 	if err != nil {
-		return err
-	}
-	parts, err := f.parts.read(ctx, known)
-	if err != nil {
-		return err
-	}
-	if err := f.parts.saveTest(ctx, parts); err != nil {
 		return err
 	}
 	if m == nil {
@@ -235,6 +228,19 @@ func (f *trainFlags) origin(ctx context.Context) (*origin.Report, error) {
 		err = assay.WithCode(assay.CodeInput, fmt.Errorf("nothing is trained on %s: %s (assay manifest verify names all)", f.parts.data.path, originText(r)))
 	}
 	return r, err
+}
+
+// records reads the data to train on, of which the origin is verified where that is demanded, and writes the part to test on.
+func (f *trainFlags) records(ctx context.Context, known *dataset.Schema) (*split, *origin.Report, error) {
+	verified, err := f.origin(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	parts, err := f.parts.read(ctx, known)
+	if err != nil {
+		return nil, nil, err
+	}
+	return parts, verified, f.parts.saveTest(ctx, parts)
 }
 
 // given opens the model to be trained further, nil for a new one, and gives the

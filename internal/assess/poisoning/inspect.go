@@ -172,18 +172,6 @@ func (in *inspector) score(ctx context.Context, d *dataset.Dataset, seed uint64,
 	if err != nil {
 		return nil, err
 	}
-	var scored []poisoning.Scored
 	search := neighbours.Search(ort.Options{Library: in.library})
-	for k, detector := range poisoning.Detectors(search, search) {
-		name := detector.Describe().Name
-		if !slices.Contains(names, name) {
-			continue
-		}
-		suspicion, err := detector.Suspect(ctx, r, rand.New(rand.NewPCG(seed, uint64(k))))
-		if err != nil {
-			return nil, err
-		}
-		scored = append(scored, poisoning.Scored{Detector: name, Suspicion: suspicion})
-	}
-	return scored, nil
+	return poisoning.Score(ctx, poisoning.Detectors(search, search), names, r, seed)
 }

@@ -41,14 +41,14 @@ func (a *oracle) linear(ctx context.Context, natural [][]float32) (*onnx.Model, 
 	for k := range weights {
 		weights[k] = make([]float64, a.width+1)
 	}
-	todo, step := a.free(), 1.0
-	for ; len(todo) > 0; step /= 2 {
+	pending, step := a.free(), 1.0
+	for ; len(pending) > 0; step /= 2 {
 		if step < 1e-6 {
-			return nil, fmt.Errorf("the model is certain of its classes wherever number %d of a record differs from %v", todo[0]+1, base)
+			return nil, fmt.Errorf("the model is certain of its classes wherever number %d of a record differs from %v", pending[0]+1, base)
 		}
 		var rows [][]float32
 		var at [][]float64
-		for _, i := range todo {
+		for _, i := range pending {
 			u := append([]float64(nil), base...)
 			u[i] -= math.Copysign(step, u[i]) // towards the limit that is farther
 			x, u := a.record(u)
@@ -59,7 +59,7 @@ func (a *oracle) linear(ctx context.Context, natural [][]float32) (*onnx.Model, 
 			return nil, err
 		}
 		var left []int
-		for j, i := range todo {
+		for j, i := range pending {
 			moved := a.logits(scores[j], a.least())
 			if moved == nil {
 				left = append(left, i)
@@ -69,7 +69,7 @@ func (a *oracle) linear(ctx context.Context, natural [][]float32) (*onnx.Model, 
 				weights[k][i] = (moved[k] - z[k]) / (at[j][i] - base[i])
 			}
 		}
-		todo = left
+		pending = left
 	}
 	for k, w := range weights {
 		w[a.width] = z[k] - dot(w, base)

@@ -198,14 +198,14 @@ func (b *bends) straight(ctx context.Context, p, q []float64) ([]piece, error) {
 	if err != nil {
 		return nil, err
 	}
-	var todo, out []piece
+	var pending, out []piece
 	for i := range pieces {
-		todo = append(todo, piece{float64(i) / pieces, float64(i+1) / pieces, z[i], z[i+1]})
+		pending = append(pending, piece{float64(i) / pieces, float64(i+1) / pieces, z[i], z[i+1]})
 	}
-	for len(todo) > 0 {
+	for len(pending) > 0 {
 		// Besides the middle a third is looked at: two bends may cancel out at one place.
 		var points [][]float64
-		for _, s := range todo {
+		for _, s := range pending {
 			points = append(points, towards(p, q, (s.from+s.to)/2), towards(p, q, s.from+(s.to-s.from)/3))
 		}
 		z, err := b.ask(ctx, points)
@@ -213,7 +213,7 @@ func (b *bends) straight(ctx context.Context, p, q []float64) ([]piece, error) {
 			return nil, err
 		}
 		var next []piece
-		for i, s := range todo {
+		for i, s := range pending {
 			middle := z[2*i]
 			switch {
 			case b.flat(s, middle, 0.5, b.noise()) && b.flat(s, z[2*i+1], 1.0/3, b.noise()):
@@ -223,7 +223,7 @@ func (b *bends) straight(ctx context.Context, p, q []float64) ([]piece, error) {
 				next = append(next, piece{s.from, m, s.a, middle}, piece{m, s.to, middle, s.b})
 			}
 		}
-		todo = next
+		pending = next
 	}
 	return b.joined(out), nil
 }
